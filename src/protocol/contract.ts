@@ -1,0 +1,136 @@
+/**
+ * Owns what crosses between the main thread and a slot's agent host: the comlink interface, the shared heartbeat words and
+ * the raw delta port. Both sides import it; neither side's classes appear in it.
+ *
+ * The flow of a turn, and why it is cheap: `dispatch` takes all that waits for the slot and returns on receipt, with the
+ * outcomes of turns that were already done by then; later outcomes come back through `collect`, a call that the agent
+ * host holds open until it has some. So a fast turn costs one round trip, and a slow one delays nobody.
+ */
+import type { MessagePort } from 'node:worker_threads';
+import type { WireError } from './errors.ts';
+import type { ChatMessage, DeliveryId, Reply, TurnContext, UserMessage } from './messages.ts';
+
+/** Names one replica of an agent: the agent's name, with `#2`, `#3`... for further replicas. */
+export type RuntimeId = string;
+
+export interface ModelSpec {
+  /** `openai:ID`, `openai-compatible:ID` or `anthropic:ID`. */
+  readonly model: string;
+  readonly baseUrl?: string;
+  readonly apiKey?: string;
+  readonly system?: string;
+  readonly temperature?: number;
+  readonly maxOutputTokens?: number;
+}
+
+/** What an agent host needs to run one agent runtime. */
+export interface AgentSpec {
+  readonly runtime: RuntimeId;
+  /** The agent's name in the configuration. */
+  readonly agent: string;
+  readonly source:
+    | { readonly kind: 'builtin'; readonly name: string }
+    | { readonly kind: 'module'; readonly url: string }
+    | { readonly kind: 'model'; readonly spec: ModelSpec };
+  /** Exactly the variables that the agent lists in its configuration. */
+  readonly env: Readonly<Record<string, string>>;
+  /** The owner's epoch: a commit under an older one is refused. Rises with every start of the runtime anywhere. */
+  readonly epoch: number;
+}
+
+export type AgentStartResult =
+  | { readonly runtime: RuntimeId; readonly ok: true }
+  | { readonly runtime: RuntimeId; readonly ok: false; readonly error: WireError };
+
+export interface TurnRequest {
+  readonly id: DeliveryId;
+  readonly runtime: RuntimeId;
+  /** The namespace in its written form: with the agent's name, the session. */
+  readonly session: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  /** Milliseconds that the turn may run, from its receipt; the deadline aborts `turn.signal`. */
+  readonly timeoutMs: number;
+  /** Whether text deltas are wanted. */
+  readonly stream: boolean;
+  readonly message: UserMessage;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly context?: TurnContext;
+}
+
+export type TurnOutcome =
+  | { readonly id: DeliveryId; readonly reply: Reply }
+  /** `streamed`: text deltas of the failed attempt have gone out, so that a listener must be told to forget them. */
+  | { readonly id: DeliveryId; readonly error: WireError; readonly streamed: boolean };
+
+/** Why a turn is aborted. */
+export type CancelCause = 'cancelled' | 'shutdown';
+
+/** Served by the agent host of a slot, called by main over comlink. */
+export interface AgentHostContract {
+  /** Starts agents one after another, in the order given; one that fails does not stop the others. */
+  startAgents(specs: readonly AgentSpec[]): Promise<readonly AgentStartResult[]>;
+  /** Stops agents in reverse order of their start: running turns get `timeoutMs`, then `stop(ctx)` is awaited. */
+  stopAgents(runtimes: readonly RuntimeId[], timeoutMs: number): Promise<void>;
+  /** Takes turns over; returns on receipt, with the outcomes that are ready. */
+  dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]>;
+  /** Returns outcomes as soon as there are some; empty once the host stops. One call at a time. */
+  collect(): Promise<readonly TurnOutcome[]>;
+  /** Aborts turns; each still gets its outcome. Unknown ids are ignored (their outcome is already on its way). */
+  cancel(ids: readonly DeliveryId[], cause: CancelCause): Promise<void>;
+  /** Returns a session's messages, oldest first. */
+  history(agent: string, session: string): Promise<readonly ChatMessage[]>;
+  /** Stops every agent, ends `collect` and then the resident task. */
+  stop(timeoutMs: number): Promise<void>;
+}
+
+/** Deadlines of the calls above, in milliseconds; `Infinity` for the one that is held open by design. */
+export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> = {
+  startAgents: 60_000,
+  stopAgents: 30_000,
+  dispatch: 30_000,
+  collect: Infinity,
+  cancel: 10_000,
+  history: 10_000,
+  stop: 60_000,
+};
+
+/** What piscina hands to the resident task of a slot. */
+export interface ResidentTask {
+  readonly slot: number;
+  readonly generation: number;
+  /** Carries comlink calls. */
+  readonly port: MessagePort;
+  /** Carries text deltas one way and credits the other. */
+  readonly deltaPort: MessagePort;
+  /** {@link SLOT_WORDS} 32-bit words. */
+  readonly words: SharedArrayBuffer;
+  readonly heartbeatMs: number;
+  readonly log: { readonly level: string; readonly pretty: boolean };
+  /** Whether listed variables are also set in the thread's own `process.env` (a dedicated agent's). */
+  readonly ownEnv: boolean;
+}
+
+/** The resident task's end, when it ended as asked. */
+export interface ResidentEnd {
+  readonly slot: number;
+  readonly generation: number;
+}
+
+/** Indexes into a slot's shared words. */
+export const SLOT_WORD = {
+  /** Raised by the worker at every heartbeat; main compares, no clock is shared. */
+  beat: 0,
+  /** The worker's `threadId`, by which main finds the thread for its loop utilization. */
+  threadId: 1,
+  /** Turns under way in the worker. */
+  running: 2,
+} as const;
+export const SLOT_WORDS = 4;
+
+/** Worker to main on the delta port: deliveries and their new text, alternating. */
+export type DeltaMessage = readonly string[];
+/** Main to worker on the delta port: how many more messages may be sent. */
+export type DeltaCredit = number;
+/** Delta messages that may be under way before main returns credit; text of turns without credit is joined and waits. */
+export const DELTA_CREDITS = 64;

@@ -1,0 +1,5 @@
+export * from './contract.ts';
+export * from './errors.ts';
+export * from './messages.ts';
+export * from './namespace.ts';
+export * from './states.ts';

@@ -1,0 +1,80 @@
+/** Owns the shapes of what people and agents say to each other. Plain data only: all of it crosses threads. */
+
+/** Identifies one message's journey through the host: unique in a `dataDir`. */
+export type DeliveryId = string;
+
+/** A piece of a message that is not plain text. References, never bytes: an attachment stays where its network has it. */
+export type MessagePart =
+  | { readonly type: 'text'; readonly text: string }
+  | { readonly type: 'image'; readonly url: string; readonly mediaType?: string }
+  | { readonly type: 'file'; readonly url: string; readonly name?: string; readonly mediaType?: string };
+
+export interface UserMessage {
+  readonly role: 'user';
+  readonly content: string;
+  readonly parts?: readonly MessagePart[];
+}
+
+/** One line of a session's history. */
+export interface ChatMessage {
+  readonly role: 'system' | 'user' | 'assistant' | 'tool';
+  readonly content: string;
+  readonly parts?: readonly MessagePart[];
+}
+
+/** A line of a session as it is stored: when it was committed (Unix time in milliseconds) and by which delivery. */
+export interface StoredMessage extends ChatMessage {
+  readonly timestamp: number;
+  readonly delivery?: DeliveryId;
+  readonly tokens?: number;
+}
+
+/** Tokens as the provider reported them, summed over the turn's steps; zero for agents that call no model. */
+export interface Usage {
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+}
+
+/** What a turn produced. */
+export interface Reply {
+  readonly message: { readonly role: 'assistant'; readonly content: string };
+  readonly usage: Usage;
+  /** Model calls that the turn took; 0 for agents that call no model. */
+  readonly steps: number;
+}
+
+/** A caller's own context for a turn: `replace` = the whole history, and no session is kept; `append` = said before the message. */
+export interface TurnContext {
+  readonly mode: 'replace' | 'append';
+  readonly messages: readonly ChatMessage[];
+}
+
+/** A platform event, as every channel hands it in. */
+export interface InboundMessage {
+  /** The platform's own id where it has one; with channel, account and namespace it is the dedupe key. */
+  readonly id: string;
+  /** The channel's name in the configuration. */
+  readonly channel: string;
+  readonly account?: string;
+  /** The session's namespace in its written form, such as `discord:guild-1:room-2`. */
+  readonly namespace: string;
+  readonly message: UserMessage;
+  /** Facts for routing and for the agent; all strings. `agent` names an agent under the default routing. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Unix time in milliseconds. */
+  readonly receivedAt: number;
+  readonly context?: TurnContext;
+  /** An agent that the caller named outright: no rule applies, and one that does not exist is `ORRERY_AGENT_UNKNOWN`. */
+  readonly agent?: string;
+}
+
+/** The answer to an accepted message: what the channel sends, and what is kept under the message's id. */
+export interface DeliveredReply extends Reply {
+  /** The delivery's id. */
+  readonly id: DeliveryId;
+  readonly agent: string;
+  /** The namespace in its written form. */
+  readonly namespace: string;
+}
+
+export const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0 };
