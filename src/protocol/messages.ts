@@ -1,5 +1,7 @@
 /** Owns the shapes of what people and agents say to each other. Plain data only: all of it crosses threads. */
 
+import type { WireError } from './errors.ts';
+
 /** Identifies one message's journey through the host: unique in a `dataDir`. */
 export type DeliveryId = string;
 
@@ -75,6 +77,56 @@ export interface DeliveredReply extends Reply {
   readonly agent: string;
   /** The namespace in its written form. */
   readonly namespace: string;
+}
+
+/**
+ * The answer of intake. `accepted`: it is in the journal, and is answered or becomes a dead letter. `duplicate`: the same
+ * message came before; what became of it is told, and nothing is run again.
+ */
+export type Accepted =
+  | { readonly status: 'accepted'; readonly id: DeliveryId; readonly agent: string }
+  | { readonly status: 'duplicate'; readonly id: DeliveryId; readonly agent: string; readonly state: 'pending' }
+  | {
+      readonly status: 'duplicate';
+      readonly id: DeliveryId;
+      readonly agent: string;
+      readonly state: 'answered';
+      readonly reply: DeliveredReply;
+    }
+  | {
+      readonly status: 'duplicate';
+      readonly id: DeliveryId;
+      readonly agent: string;
+      readonly state: 'dead';
+      readonly error: WireError;
+    };
+
+/** Where an answer goes: what the inbound message said of its origin. */
+export interface OutboundTarget {
+  readonly channel: string;
+  readonly account?: string;
+  readonly namespace: string;
+  /** The inbound message's id. */
+  readonly inReplyTo: string;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface OutboundMessage {
+  readonly target: OutboundTarget;
+  readonly reply: DeliveredReply;
+}
+
+export interface OutboundError {
+  readonly target: OutboundTarget;
+  readonly delivery: DeliveryId;
+  readonly agent: string;
+  readonly error: WireError;
+}
+
+/** Hears of a delivery while it runs. Deltas are provisional until the reply: `reset` takes back all that came so far. */
+export interface DeliveryListener {
+  delta?(text: string): void;
+  reset?(): void;
 }
 
 export const NO_USAGE: Usage = { inputTokens: 0, outputTokens: 0 };

@@ -1,0 +1,132 @@
+/** Owns the public shapes of a running supervisor: what the library, the commands and the gateway see of it. */
+import type { AgentState, ConnectionState, DeliveredReply, InboundMessage, SlotState } from '../protocol/index.ts';
+import type { ChannelManager } from './channels/manager.ts';
+
+export interface AgentStatus {
+  readonly name: string;
+  readonly source: string;
+  readonly isolation: 'shared' | 'dedicated';
+  /** The state of each replica, with the slot that it lives in (a label such as `shared-0` or `dedicated-3`). */
+  readonly replicas: readonly { readonly runtime: string; readonly slot: string; readonly state: AgentState }[];
+  readonly restarts: number;
+}
+
+export interface SlotStatus {
+  readonly slot: string;
+  readonly state: SlotState;
+  readonly agents: number;
+  /** Turns under way. */
+  readonly running: number;
+  readonly restarts: number;
+  /** Event-loop utilization since the last look, 0 to 1. */
+  readonly utilization: number;
+}
+
+export interface ChannelStatus {
+  readonly name: string;
+  readonly type: string;
+  readonly connected: boolean;
+  readonly state: ConnectionState;
+  readonly metadata: Readonly<Record<string, string>>;
+}
+
+/** G9: received = rejected + inIntake + accepted; accepted + recovered + replayed = answered + dead + pending. */
+export interface AccountStatus {
+  readonly received: number;
+  readonly rejected: number;
+  readonly inIntake: number;
+  readonly accepted: number;
+  readonly recovered: number;
+  readonly replayed: number;
+  readonly answered: number;
+  readonly dead: number;
+  readonly pending: number;
+  readonly rejectedBy: Readonly<Record<string, number>>;
+  readonly deadBy: Readonly<Record<string, number>>;
+}
+
+export interface Status {
+  readonly version: string;
+  readonly pid: number;
+  readonly state: SupervisorState;
+  /** Unix time in milliseconds. */
+  readonly startedAt: number;
+  readonly journal: 'memory';
+  readonly defaultAgent: string;
+  readonly agents: readonly AgentStatus[];
+  readonly slots: readonly SlotStatus[];
+  readonly channels: readonly ChannelStatus[];
+  readonly messages: AccountStatus;
+  /** Threads that did not end within 5 s of a kill. */
+  readonly zombies: number;
+  /** Event-loop delay of the main thread over the last minute at most, in milliseconds. */
+  readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
+}
+
+export type SupervisorState = 'idle' | 'starting' | 'running' | 'draining' | 'closed';
+
+export interface DrainReport {
+  /** True when everything accepted was answered and every agent stopped within the deadline. */
+  readonly clean: boolean;
+  readonly answered: number;
+  /** Deliveries that were cut off; with the in-memory journal they are dead letters with reason `shutdown`. */
+  readonly unfinished: number;
+  readonly durationMs: number;
+}
+
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+}
+
+export interface Agents {
+  list(): readonly AgentStatus[];
+  /** Restarts every replica: running turns end first. Rejects with `ORRERY_AGENT_UNKNOWN`, or with what its start threw. */
+  restart(name: string): Promise<AgentStatus>;
+}
+
+export interface ChannelManagers {
+  list(): readonly ChannelStatus[];
+  get(name: string): ChannelManager | undefined;
+  /** Replaces the channel's connection; accepted messages are kept. Rejects with `ORRERY_NOT_FOUND`. */
+  restart(name: string): Promise<ChannelStatus>;
+}
+
+export interface DeadLetter {
+  readonly id: string;
+  readonly agent: string;
+  readonly reason: string;
+  readonly attempts: number;
+  /** Unix time in milliseconds. */
+  readonly diedAt: number;
+  readonly inbound: InboundMessage;
+  readonly error?: { readonly code?: string; readonly message: string };
+}
+
+export interface DeadLetters {
+  list(): readonly DeadLetter[];
+  get(id: string): DeadLetter | undefined;
+}
+
+export interface Supervisor extends AsyncDisposable {
+  /** Starts agents, then channels. Rejects with a configuration code when a channel cannot bind; agents that fail are retried. */
+  start(): Promise<void>;
+  status(): Status;
+  readiness(): Readiness;
+  /** Refuses new messages, finishes accepted ones until the deadline, stops agents, then closes. Idempotent. */
+  drain(o?: { timeoutMs?: number }): Promise<DrainReport>;
+  /** Closes at once: what is unfinished is cut off. */
+  close(): Promise<void>;
+  readonly channels: ChannelManagers;
+  readonly agents: Agents;
+  readonly deadLetters: DeadLetters;
+  /** Delivers a message from inside the process; rejects with the error that a channel would have sent. */
+  inject(
+    message: InboundMessage,
+    o?: { signal?: AbortSignal; onDelta?: (text: string) => void },
+  ): Promise<DeliveredReply>;
+  /** Aborts a delivery; false when it is not under way. */
+  cancel(id: string): boolean;
+  /** Prometheus text. */
+  metrics(): Promise<string>;
+}

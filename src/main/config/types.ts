@@ -1,0 +1,109 @@
+/** Owns the configuration after validation: every default filled in, every path absolute, every variable replaced. */
+import type { ModelSpec } from '../../protocol/index.ts';
+
+export interface ResolvedAgent {
+  readonly name: string;
+  readonly source:
+    | { readonly kind: 'builtin'; readonly name: string }
+    | { readonly kind: 'module'; readonly path: string }
+    | { readonly kind: 'model'; readonly spec: ModelSpec };
+  readonly replicas: number;
+  readonly isolation: 'shared' | 'dedicated';
+  /** Dedicated agents only. */
+  readonly limits: { readonly maxHeapMb?: number };
+  /** Names and values of the variables that the agent lists. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly restart: 'permanent' | 'transient' | 'temporary';
+}
+
+export interface GatewayConfig {
+  readonly type: 'gateway';
+  readonly host: string;
+  /** 0 takes any free port. */
+  readonly port: number;
+  readonly token?: string;
+  readonly adminToken?: string;
+  /** Bytes of one request body. Default 1 MiB. */
+  readonly maxBodyBytes: number;
+  /** Requests a minute from one address. Default: no limit. */
+  readonly rateLimitPerMinute?: number;
+  /** Further values of `Host` that are accepted, such as the name behind a reverse proxy. */
+  readonly allowedHosts: readonly string[];
+  /** Further values of `Origin` that are accepted, such as `https://chat.example.org`. */
+  readonly allowedOrigins: readonly string[];
+  /** The agent of all messages of this channel, unless the caller names one. */
+  readonly agent?: string;
+}
+
+export type ChannelConfig = GatewayConfig;
+
+/** Conditions of a binding; every one that is given must hold. `*` at the end of a pattern stands for anything. */
+export interface RouteMatch {
+  readonly channel?: string;
+  readonly account?: string;
+  /** Who speaks: compared with the metadata key `peer`. */
+  readonly peer?: string;
+  readonly namespace?: string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+export type RouteRule =
+  | { readonly match: RouteMatch; readonly agent: string }
+  | { readonly rule: 'metadataKey'; readonly key: string }
+  | { readonly rule: 'namespacePrefix' }
+  | { readonly rule: 'static'; readonly agent: string };
+
+export interface ResolvedConfig {
+  /** The configuration file; absent when the built-in configuration runs. */
+  readonly file?: string;
+  /** The directory that relative paths start from. */
+  readonly dir: string;
+  readonly agents: Readonly<Record<string, ResolvedAgent>>;
+  readonly defaultAgent: string;
+  readonly channels: Readonly<Record<string, ChannelConfig>>;
+  readonly routing: readonly RouteRule[];
+  readonly workers: {
+    readonly threads: number;
+    /** Old-generation heap of a shared thread in MB; Node's own default when absent. */
+    readonly maxHeapMb?: number;
+    /** Agents' turns under way at once, for each agent runtime. */
+    readonly maxTurnsPerAgent: number;
+    readonly heartbeatMs: number;
+    readonly heartbeatLookMs: number;
+    readonly killAfterMs: number;
+  };
+  readonly restarts: {
+    readonly maxRestarts: number;
+    readonly periodMs: number;
+    readonly backoffMinMs: number;
+    readonly backoffMaxMs: number;
+    /** Share of the delay that is random, 0 to 1. */
+    readonly jitter: number;
+    readonly resetAfterMs: number;
+  };
+  readonly delivery: {
+    readonly journal: 'memory';
+    readonly maxAttempts: number;
+    readonly turnTimeoutMs: number;
+    /** Messages waiting in one session. */
+    readonly mailboxSize: number;
+    /** Deliveries under way in all. */
+    readonly maxPending: number;
+    readonly dedupeRetentionMs: number;
+    readonly replyRetentionMs: number;
+    /** Bytes of one message's text. */
+    readonly maxMessageBytes: number;
+    readonly retryMinMs: number;
+    readonly retryMaxMs: number;
+    /** Dead letters that are kept; the oldest go first. */
+    readonly maxDeadLetters: number;
+  };
+  readonly shutdown: {
+    /** The one deadline, from the signal to the exit. */
+    readonly timeoutMs: number;
+    readonly drainMs: number;
+    readonly hostMs: number;
+  };
+  readonly dataDir: string;
+  readonly log: { readonly level: string; readonly pretty: boolean };
+}

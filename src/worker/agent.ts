@@ -1,0 +1,49 @@
+/** Owns what an agent module imports (`orrery-host/agent`): the shape of an agent and of its turns. Nothing of main comes along. */
+import type { Logger } from 'pino';
+import type { ChatMessage, Usage, UserMessage } from '../protocol/messages.ts';
+import type { Namespace } from '../protocol/namespace.ts';
+
+export type { ChatMessage, MessagePart, Usage, UserMessage } from '../protocol/messages.ts';
+export { Namespace } from '../protocol/namespace.ts';
+
+/** What an agent gets at its start and its stop. */
+export interface AgentContext {
+  /** The agent's name in the configuration. */
+  readonly name: string;
+  /** Names this replica: the agent's name, with `#2`, `#3`... for further replicas. */
+  readonly runtime: string;
+  /** Exactly the variables that the agent lists under `env`. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly log: Logger;
+}
+
+/** One run of the agent for one delivery. */
+export interface Turn extends AgentContext {
+  /** The delivery's id: stable over retries, so a key for the agent's own idempotence. */
+  readonly id: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  readonly message: UserMessage;
+  readonly namespace: Namespace;
+  /** The session so far, oldest first, without the present message. Frozen. */
+  readonly history: readonly ChatMessage[];
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Aborts when the turn is cancelled, its deadline passes or the host stops; nothing yielded later is used. */
+  readonly signal: AbortSignal;
+  /** Adds tokens that a provider reported to the reply's usage, and model calls to its steps. */
+  report(usage: Usage, steps?: number): void;
+}
+
+export interface AgentDefinition {
+  /** Yields the reply's text in pieces; together they are the reply. A promise of the whole text works too. */
+  respond(turn: Turn): AsyncIterable<string> | Promise<string>;
+  /** Runs once before the first turn; an error is `ORRERY_AGENT_START` and is retried by the restart policy. */
+  start?(ctx: AgentContext): Promise<void> | void;
+  /** Runs once after the last turn, also at shutdown; awaited within the deadline. */
+  stop?(ctx: AgentContext): Promise<void> | void;
+}
+
+/** Returns its argument; gives the definition its type. */
+export function defineAgent(definition: AgentDefinition): AgentDefinition {
+  return definition;
+}
