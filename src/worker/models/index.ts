@@ -1,0 +1,2 @@
+/** Owns nothing: what the loader takes from this folder. */
+export { modelAgent } from './agent.ts';
