@@ -1,0 +1,8 @@
+export type { Channel, ChannelContext, SendOptions, SendReceipt } from './channel.ts';
+export {
+  type AgentRef,
+  type ChannelHost,
+  ChannelManager,
+  type ChannelManagerOptions,
+  type ChannelState,
+} from './manager.ts';
