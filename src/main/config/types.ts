@@ -106,4 +106,6 @@ export interface ResolvedConfig {
   };
   readonly dataDir: string;
   readonly log: { readonly level: string; readonly pretty: boolean };
+  /** What is odd but no error, such as a variable that an agent lists and that is not set; said once at start. */
+  readonly warnings?: readonly string[];
 }

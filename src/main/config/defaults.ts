@@ -1,0 +1,46 @@
+/** Owns the defaults of every option, with units in their names; docs/configuration.md lists them, and a test holds the two together. */
+import { availableParallelism } from 'node:os';
+
+export const DEFAULT_DATA_DIR = '.orrery';
+
+export const DEFAULT_GATEWAY_HOST = '127.0.0.1';
+export const DEFAULT_GATEWAY_PORT = 8790;
+/** 1 MiB. */
+export const DEFAULT_MAX_BODY_BYTES = 1_048_576;
+
+/** One core is left to the main thread; more than 8 threads are asked for, never assumed. */
+export const DEFAULT_THREADS: number = Math.max(2, Math.min(availableParallelism() - 1, 8));
+export const DEFAULT_MAX_TURNS_PER_AGENT = 256;
+export const DEFAULT_HEARTBEAT_MS = 250;
+export const DEFAULT_HEARTBEAT_LOOK_MS = 1_000;
+export const DEFAULT_KILL_AFTER_MS = 10_000;
+
+export const DEFAULT_MAX_RESTARTS = 5;
+export const DEFAULT_RESTART_PERIOD_MS = 60_000;
+export const DEFAULT_BACKOFF_MIN_MS = 1_000;
+export const DEFAULT_BACKOFF_MAX_MS = 60_000;
+/** Share of the delay that is random. */
+export const DEFAULT_JITTER = 0.2;
+export const DEFAULT_RESET_AFTER_MS = 60_000;
+
+export const DEFAULT_MAX_ATTEMPTS = 3;
+export const DEFAULT_TURN_TIMEOUT_MS = 120_000;
+export const DEFAULT_MAILBOX_SIZE = 64;
+export const DEFAULT_MAX_PENDING = 10_000;
+/** 10 minutes: the in-memory journal keeps these in the process's own heap. */
+export const DEFAULT_DEDUPE_RETENTION_MS = 600_000;
+export const DEFAULT_REPLY_RETENTION_MS = 600_000;
+/** 1 MiB. */
+export const DEFAULT_MAX_MESSAGE_BYTES = 1_048_576;
+export const DEFAULT_RETRY_MIN_MS = 500;
+export const DEFAULT_RETRY_MAX_MS = 10_000;
+export const DEFAULT_MAX_DEAD_LETTERS = 1_000;
+
+/** Under the 30 s that Kubernetes gives. */
+export const DEFAULT_SHUTDOWN_MS = 25_000;
+/** Share of the shutdown deadline for finishing turns where `drainMs` is not given: 15 s of 25 s. */
+export const DEFAULT_DRAIN_SHARE = 0.6;
+/** Share of the shutdown deadline for stopping agents where `hostMs` is not given: 5 s of 25 s. */
+export const DEFAULT_HOST_SHARE = 0.2;
+
+export const DEFAULT_LOG_LEVEL = 'info';

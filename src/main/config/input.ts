@@ -1,0 +1,142 @@
+/** Owns the configuration as people write it: `OrreryConfig` and `defineConfig`. It checks nothing. */
+import type { RouteRule } from './types.ts';
+
+export interface AgentConfig {
+  /** `builtin:NAME`, or the path of a module relative to the configuration file. Either this or `model`. */
+  use?: string;
+  /** `openai:ID`, `openai-compatible:ID` or `anthropic:ID`. Either this or `use`. */
+  model?: string;
+  /** Runtimes of this agent, over which sessions are spread. Default 1. */
+  replicas?: number;
+  /** `shared` (default): on the pool's threads. `dedicated`: a thread of its own. */
+  isolation?: 'shared' | 'dedicated';
+  /** With `isolation: 'dedicated'` only. */
+  limits?: {
+    /** Old-generation heap of the thread in MB. */
+    maxHeapMb?: number;
+  };
+  /** Names of environment variables that the agent gets as `ctx.env`; it sees no others. */
+  env?: readonly string[];
+  /** `permanent` (default): restarted always. `transient`: after an abnormal end. `temporary`: never. */
+  restart?: 'permanent' | 'transient' | 'temporary';
+  /** With `model`: the provider's server; required for `openai-compatible`. */
+  baseUrl?: string;
+  /** With `model`: the provider's key. */
+  apiKey?: string;
+  /** With `model`: the system prompt. */
+  system?: string;
+  /** With `model`: 0 to 2. */
+  temperature?: number;
+  /** With `model`: tokens of one reply at most. */
+  maxOutputTokens?: number;
+}
+
+export interface GatewayChannelConfig {
+  type: 'gateway';
+  /** Default 127.0.0.1. Beyond loopback a `token` is required. */
+  host?: string;
+  /** Default 8790; 0 takes any free port. */
+  port?: number;
+  /** May chat and see its own sessions. */
+  token?: string;
+  /** May control, and see every session, dead letters and metrics. */
+  adminToken?: string;
+  /** Bytes of one request body. Default 1,048,576 (1 MiB). */
+  maxBodyBytes?: number;
+  /** Requests a minute from one address. Default: no limit. */
+  rateLimitPerMinute?: number;
+  /** Further values of `Host` that are accepted, such as the name behind a reverse proxy. */
+  allowedHosts?: readonly string[];
+  /** Further values of `Origin` that are accepted, such as `https://chat.example.org`. */
+  allowedOrigins?: readonly string[];
+  /** The agent of all messages of this channel, unless the caller names one. */
+  agent?: string;
+  /** How messages of one session that come during a turn are handled. Default `{ mode: 'followup' }`: one after another. */
+  queue?: { mode: 'followup' };
+}
+
+export type ChannelInput = GatewayChannelConfig;
+
+/** The configuration as it is written; every key but `agents` has a default. Durations are in milliseconds. */
+export interface OrreryConfig {
+  agents: Record<string, AgentConfig>;
+  /** The agent of messages that no rule routes. Default: the only agent, where there is one. */
+  defaultAgent?: string;
+  /** Ways in. Default: none, so that only the library's `inject` and `orrery chat` reach the agents. */
+  channels?: Record<string, ChannelInput>;
+  /** Default: `[{ rule: 'metadataKey', key: 'agent' }]`. */
+  routing?: readonly RouteRule[];
+  workers?: {
+    /** Shared threads. Default: one less than the cores, at least 2, at most 8. */
+    threads?: number;
+    /** Old-generation heap of a shared thread in MB. Default: Node's own. */
+    maxHeapMb?: number;
+    /** Turns under way at once in one agent runtime. Default 256. */
+    maxTurnsPerAgent?: number;
+    /** Default 250. */
+    heartbeatMs?: number;
+    /** Default 1,000. */
+    heartbeatLookMs?: number;
+    /** A thread without a heartbeat for this long is replaced. Default 10,000. */
+    killAfterMs?: number;
+  };
+  restarts?: {
+    /** Restarts within `periodMs` before an agent is escalated. Default 5. */
+    maxRestarts?: number;
+    /** Default 60,000. */
+    periodMs?: number;
+    /** Default 1,000; the first restart is immediate. */
+    backoffMinMs?: number;
+    /** Default 60,000. */
+    backoffMaxMs?: number;
+    /** Share of the delay that is random, 0 to 1. Default 0.2. */
+    jitter?: number;
+    /** Health for this long forgets earlier restarts. Default 60,000. */
+    resetAfterMs?: number;
+  };
+  delivery?: {
+    /** Where accepted messages are kept. Default `memory`: while the process lives. */
+    journal?: 'memory';
+    /** Default 3. */
+    maxAttempts?: number;
+    /** Default 120,000. */
+    turnTimeoutMs?: number;
+    /** Messages waiting in one session. Default 64. */
+    mailboxSize?: number;
+    /** Deliveries under way in all. Default 10,000. */
+    maxPending?: number;
+    /** How long an id is known as a duplicate. Default 600,000. */
+    dedupeRetentionMs?: number;
+    /** How long a reply is kept under its id. Default 600,000. */
+    replyRetentionMs?: number;
+    /** Bytes of one message's text. Default 1,048,576 (1 MiB). */
+    maxMessageBytes?: number;
+    /** Default 500. */
+    retryMinMs?: number;
+    /** Default 10,000. */
+    retryMaxMs?: number;
+    /** Dead letters that are kept; the oldest go first. Default 1,000. */
+    maxDeadLetters?: number;
+  };
+  shutdown?: {
+    /** The one deadline, from the signal to the exit. Default 25,000. */
+    timeoutMs?: number;
+    /** Of it, for finishing turns. Default: 60 %. */
+    drainMs?: number;
+    /** Of it, for each host to stop its agents. Default: 20 %. */
+    hostMs?: number;
+  };
+  /** Relative to the configuration file. Default `.orrery`. One supervisor at a time. */
+  dataDir?: string;
+  log?: {
+    /** `trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`. Default `info`. */
+    level?: string;
+    /** Lines for people instead of JSON. Default: true on a terminal. */
+    pretty?: boolean;
+  };
+}
+
+/** Returns its argument; gives the configuration its type. */
+export function defineConfig(config: OrreryConfig): OrreryConfig {
+  return config;
+}
