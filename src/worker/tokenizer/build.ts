@@ -1,0 +1,204 @@
+/** Owns the making of a vocabulary image from a `.tiktoken` file. It runs once a release or a checkout, on no hot path. */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import type { Vocabulary } from '../../protocol/encodings.ts';
+import { OrreryError } from '../../protocol/errors.ts';
+import { SINGLE_BYTES, isStablePair, mergeOf } from './bpe.ts';
+import { FINGERPRINT_MASK, ID_BITS, hashBytes, hashPair } from './hash.ts';
+import {
+  HEAD,
+  HEAD_BYTES,
+  IMAGE_MAGIC,
+  IMAGE_VERSION,
+  type Image,
+  LINK_BITS,
+  LINK_MASK,
+  PADDING,
+  SECTIONS,
+  type Section,
+  VOCABULARY_CODES,
+} from './image.ts';
+import { DoubleArray } from './trie.ts';
+import { buildClassTable } from './unicode.ts';
+
+/** SHA-256 of the files that OpenAI publishes, as tiktoken itself checks them. */
+const PUBLISHED: Readonly<Record<Vocabulary, string>> = {
+  o200k_base: '446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d',
+  cl100k_base: '223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7',
+};
+
+/** Reads the published ranks and builds the image; throws `ORRERY_TOKENS_IMAGE` when they are missing or not the published ones. */
+export function buildImage(vocabulary: Vocabulary): SharedArrayBuffer {
+  const text = readRanks(vocabulary);
+  const tokens = parseRanks(text);
+  const { arena, offsets } = packArena(tokens);
+  const arenaView = new DataView(arena.buffer);
+  const pieces = hashPieces(arenaView, offsets, tokens.length);
+  const find = (bytes: Uint8Array): number => findPiece(arena, arenaView, offsets, pieces, bytes);
+
+  const trie = new DoubleArray();
+  for (let id = 0; id < tokens.length; id++) trie.add(tokens[id]!, id);
+  const packed = trie.pack();
+  const links = linkPrefixes(tokens, find);
+  const image: Image = {
+    vocabulary,
+    tokens: tokens.length,
+    arena,
+    arenaView,
+    offsets,
+    pieces,
+    pairs: new Int32Array(tableSize(tokens.length)),
+    splits: new Int32Array(2 * tokens.length).fill(-1),
+    links,
+    trie: packed.words,
+    root: packed.root,
+    classes: buildClassTable(),
+  };
+  splitTokens(image, tokens, find);
+  return pack(image);
+}
+
+function readRanks(vocabulary: Vocabulary): string {
+  let data: Buffer;
+  try {
+    data = readFileSync(createRequire(import.meta.url).resolve(`gpt-tokenizer/data/${vocabulary}.tiktoken`));
+  } catch (cause) {
+    throw new OrreryError('ORRERY_TOKENS_IMAGE', `There are no ranks to build ${vocabulary} from.`, {
+      cause,
+      hint: 'Install gpt-tokenizer, or take the images that the package ships in `vocab/`.',
+    });
+  }
+  const sum = createHash('sha256').update(data).digest('hex');
+  if (sum !== PUBLISHED[vocabulary]) {
+    throw new OrreryError(
+      'ORRERY_TOKENS_IMAGE',
+      `The ranks of ${vocabulary} are not the published ones (SHA-256 ${sum}).`,
+    );
+  }
+  return data.toString('latin1');
+}
+
+function parseRanks(text: string): Uint8Array[] {
+  const tokens: Uint8Array[] = [];
+  for (const line of text.split('\n')) {
+    const space = line.indexOf(' ');
+    if (space > 0) tokens[Number(line.slice(space + 1))] = Buffer.from(line.slice(0, space), 'base64');
+  }
+  // The encoder relies on all three: ids without gaps, single bytes first, lengths that fit a byte.
+  for (let id = 0; id < tokens.length; id++) {
+    const length = tokens[id]?.length ?? 0;
+    if (length === 0 || length > 255 || (length === 1) !== id < SINGLE_BYTES) {
+      throw new OrreryError('ORRERY_TOKENS_IMAGE', `Rank ${id} is not what the encoder expects.`);
+    }
+  }
+  return tokens;
+}
+
+function packArena(tokens: readonly Uint8Array[]): { arena: Uint8Array; offsets: Uint32Array } {
+  const offsets = new Uint32Array(tokens.length + 1);
+  for (let id = 0; id < tokens.length; id++) offsets[id + 1] = offsets[id]! + tokens[id]!.length;
+  const arena = new Uint8Array(offsets[tokens.length]! + PADDING);
+  for (let id = 0; id < tokens.length; id++) arena.set(tokens[id]!, offsets[id]);
+  return { arena, offsets };
+}
+
+/** At most half full, so that a miss looks at one or two slots. */
+function tableSize(entries: number): number {
+  return 2 ** Math.ceil(Math.log2(2 * entries));
+}
+
+function insert(table: Int32Array, hash: number, id: number): void {
+  const mask = table.length - 1;
+  let slot = hash & mask;
+  while (table[slot] !== 0) slot = (slot + 1) & mask;
+  table[slot] = (hash & FINGERPRINT_MASK) | (id + 1);
+}
+
+function hashPieces(view: DataView, offsets: Uint32Array, tokens: number): Int32Array {
+  const table = new Int32Array(tableSize(tokens));
+  for (let id = 0; id < tokens; id++) {
+    insert(table, hashBytes(view, offsets[id]!, offsets[id + 1]! - offsets[id]!), id);
+  }
+  return table;
+}
+
+function findPiece(
+  arena: Uint8Array,
+  view: DataView,
+  offsets: Uint32Array,
+  table: Int32Array,
+  bytes: Uint8Array,
+): number {
+  const padded = new Uint8Array(bytes.length + PADDING);
+  padded.set(bytes);
+  const hash = hashBytes(new DataView(padded.buffer), 0, bytes.length);
+  const mask = table.length - 1;
+  for (let slot = hash & mask; table[slot] !== 0; slot = (slot + 1) & mask) {
+    const id = (table[slot]! & ((1 << ID_BITS) - 1)) - 1;
+    if (Buffer.compare(arena.subarray(offsets[id], offsets[id + 1]), bytes) === 0) return id;
+  }
+  return -1;
+}
+
+function linkPrefixes(tokens: readonly Uint8Array[], find: (bytes: Uint8Array) => number): Int32Array {
+  const links = new Int32Array(tokens.length);
+  for (let id = 0; id < tokens.length; id++) {
+    const token = tokens[id]!;
+    let prefix = -1;
+    for (let end = token.length - 1; end > 0 && prefix < 0; end--) prefix = find(token.subarray(0, end));
+    links[id] = (token.length << LINK_BITS) | (prefix + 1);
+  }
+  return links;
+}
+
+/**
+ * Finds the one pair of older tokens that each token is merged from, in the order of rank: the pair that merging with all
+ * older ranks leaves. The encoder's proof needs that every token has one, so a vocabulary without is refused.
+ */
+function splitTokens(image: Image, tokens: readonly Uint8Array[], find: (bytes: Uint8Array) => number): void {
+  for (let id = SINGLE_BYTES; id < tokens.length; id++) {
+    const token = tokens[id]!;
+    let left = -1;
+    let right = -1;
+    for (let end = (image.links[id]! & LINK_MASK) === 0 ? 0 : token.length - 1; end > 0; end--) {
+      const a = find(token.subarray(0, end));
+      const b = a < 0 || a >= id ? -1 : find(token.subarray(end));
+      if (b >= 0 && b < id && mergeOf(image, a, b) < 0 && isStablePair(image, a, b)) {
+        left = a;
+        right = b;
+        break;
+      }
+    }
+    if (left < 0) throw new OrreryError('ORRERY_TOKENS_IMAGE', `Token ${id} cannot be reached by merging.`);
+    image.splits[2 * id] = left;
+    image.splits[2 * id + 1] = right;
+    insert(image.pairs, hashPair(left, right), id);
+  }
+}
+
+function pack(image: Image): SharedArrayBuffer {
+  const parts = SECTIONS.map((section: Section) => image[section]);
+  const starts: number[] = [];
+  let size = HEAD_BYTES;
+  for (const part of parts) {
+    starts.push(size);
+    size += (part.byteLength + 63) & ~63;
+  }
+  const buffer = new SharedArrayBuffer(size);
+  const head = new Int32Array(buffer, 0, HEAD_BYTES / 4);
+  head[HEAD.magic] = IMAGE_MAGIC;
+  head[HEAD.version] = IMAGE_VERSION;
+  head[HEAD.vocabulary] = VOCABULARY_CODES[image.vocabulary];
+  head[HEAD.byteLength] = size;
+  head[HEAD.tokens] = image.tokens;
+  head[HEAD.root] = image.root;
+  for (const [i, part] of parts.entries()) {
+    head[HEAD.sections + 2 * i] = starts[i]!;
+    head[HEAD.sections + 2 * i + 1] = part.byteLength;
+    new Uint8Array(buffer, starts[i], part.byteLength).set(
+      new Uint8Array(part.buffer, part.byteOffset, part.byteLength),
+    );
+  }
+  return buffer;
+}
