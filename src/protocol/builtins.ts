@@ -3,6 +3,7 @@
 /** Lists the agents that `use: 'builtin:NAME'` may name, each with what it does. */
 export const BUILTINS = {
   echo: 'answers with the text that it was sent',
+  eliza: 'holds a rule-based conversation; needs no model and no key',
 } as const;
 
 export type BuiltinName = keyof typeof BUILTINS;

@@ -123,7 +123,7 @@ function loadError(path: string, error: unknown): OrreryError {
 
 function explain(path: string, error: unknown): { readonly message: string; readonly hint?: string } {
   const message = messageOf(error);
-  switch (codeOfNode(error)) {
+  switch (codeOfNode(error) ?? '') {
     case 'ERR_UNSUPPORTED_NODE_MODULES_TYPE_STRIPPING':
       return {
         message: 'Node does not run TypeScript under node_modules',
@@ -131,11 +131,11 @@ function explain(path: string, error: unknown): { readonly message: string; read
       };
     case 'ERR_UNSUPPORTED_TYPESCRIPT_SYNTAX':
       return {
-        message: `${message}${placeOf(error)}`,
+        message: `${message}${placeOf(path, error)}`,
         hint: 'Node strips types only: no enums, namespaces with values, parameter properties or decorators.',
       };
     case 'ERR_INVALID_TYPESCRIPT_SYNTAX':
-      return { message: `syntax error: ${message}${placeOf(error)}`, hint: 'Correct the module.' };
+      return { message: `syntax error: ${message}${placeOf(path, error)}`, hint: 'Correct the module.' };
     case 'ERR_MODULE_NOT_FOUND':
       return { message, hint: 'Install what the module imports, and write relative imports with their extension.' };
     case 'ERR_UNKNOWN_FILE_EXTENSION':
@@ -151,10 +151,11 @@ function explain(path: string, error: unknown): { readonly message: string; read
 }
 
 /** A TypeScript syntax error names its place in the first line of its stack. */
-function placeOf(error: unknown): string {
+function placeOf(path: string, error: unknown): string {
   const stack = error instanceof Error ? (error.stack ?? '') : '';
-  const line = /^.+?:(\d+)\n/.exec(stack)?.[1];
-  return line === undefined ? '' : ` (line ${line})`;
+  const [, file, line] = /^(.+):(\d+)\n/.exec(stack) ?? [];
+  if (file === undefined || line === undefined) return '';
+  return file === path ? ` (line ${line})` : ` (${file}:${line})`;
 }
 
 function codeOfNode(error: unknown): string | undefined {
