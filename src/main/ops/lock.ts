@@ -1,0 +1,169 @@
+/**
+ * Owns who may use a data directory: one supervisor at a time, and the record by which commands find it.
+ *
+ * The lock is SQLite's exclusive lock on an empty database, which is a lock of the operating system: of two that start at
+ * the same instant exactly one gets it, and the kernel takes it back from a process that was killed. So there is no stale
+ * lock to judge by pids, and no window between judging one and taking it over. The record may be stale; the lock decides.
+ */
+import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { OrreryError, messageOf } from '../../protocol/index.ts';
+
+const LOCK_FILE = 'supervisor.lock';
+const RECORD_FILE = 'supervisor.json';
+/** SQLite's code for a lock that somebody else holds. */
+const SQLITE_BUSY = 5;
+/** The winner of a race writes its record right after it got the lock; the loser waits this long for it. */
+const RECORD_WAIT_MS = 1_000;
+const RECORD_LOOK_MS = 20;
+
+/** What commands need to know of the supervisor that runs. */
+export interface SupervisorRecord {
+  readonly pid: number;
+  /** When the process started, in the kernel's ticks: with the pid it names a process for good. Only where there is /proc. */
+  readonly processStart?: string;
+  /** The control socket; absent until it listens. */
+  readonly socket?: string;
+  /** Unix time in milliseconds. */
+  readonly startedAt: number;
+  readonly version: string;
+}
+
+/** A data directory that is ours until `release`. */
+export interface DataDirLock {
+  readonly dataDir: string;
+  /** Writes the control socket into the record. */
+  announce(socket: string): void;
+  /** Takes the record away and gives the directory back; a second call does nothing. */
+  release(): void;
+}
+
+/**
+ * Takes a data directory, which is created where it is missing. Throws `ORRERY_DATA_DIR_IN_USE`, which names the process
+ * that has it, and `ORRERY_CONFIG_INVALID` when it cannot be written to.
+ */
+export async function lockDataDir(dataDir: string, version: string): Promise<DataDirLock> {
+  const database = openLock(dataDir);
+  try {
+    database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
+  } catch (error) {
+    database.close();
+    if (isBusy(error)) throw await inUse(dataDir);
+    throw unusable(dataDir, error);
+  }
+  try {
+    return held(dataDir, database, version);
+  } catch (error) {
+    database.close();
+    throw unusable(dataDir, error);
+  }
+}
+
+/** Reads the record of the supervisor that runs; undefined when there is none, or only that of one that is gone. */
+export function readRecord(dataDir: string): SupervisorRecord | undefined {
+  let record: unknown;
+  try {
+    record = JSON.parse(readFileSync(join(dataDir, RECORD_FILE), 'utf8'));
+  } catch {
+    return undefined; // none, or one that is being replaced on a file system without atomic renames
+  }
+  return isRecord(record) && isAlive(record) ? record : undefined;
+}
+
+function held(dataDir: string, database: DatabaseSync, version: string): DataDirLock {
+  const processStart = processStartOf(process.pid);
+  const record: SupervisorRecord = {
+    pid: process.pid,
+    ...(processStart === undefined ? {} : { processStart }),
+    startedAt: Date.now(),
+    version,
+  };
+  writeRecord(dataDir, record);
+  let released = false;
+  function release(): void {
+    if (released) return;
+    released = true;
+    process.off('exit', release);
+    // Before the lock goes: afterwards the record may be another supervisor's.
+    rmSync(join(dataDir, RECORD_FILE), { force: true });
+    database.close();
+  }
+  // `exit` handlers run at `process.exit()` too, so that only a kill leaves a record behind.
+  process.on('exit', release);
+  return { dataDir, announce: (socket) => writeRecord(dataDir, { ...record, socket }), release };
+}
+
+/** A rename replaces the record in one step: a reader sees the old or the new one, never half of it. */
+function writeRecord(dataDir: string, record: SupervisorRecord): void {
+  const file = join(dataDir, RECORD_FILE);
+  writeFileSync(`${file}.new`, `${JSON.stringify(record)}\n`, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
+
+function openLock(dataDir: string): DatabaseSync {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    const file = join(dataDir, LOCK_FILE);
+    const database = new DatabaseSync(file, { timeout: 0 });
+    chmodSync(file, 0o600);
+    return database;
+  } catch (error) {
+    throw unusable(dataDir, error);
+  }
+}
+
+async function inUse(dataDir: string): Promise<OrreryError> {
+  const deadline = Date.now() + RECORD_WAIT_MS;
+  let record = readRecord(dataDir);
+  while (record === undefined && Date.now() < deadline) {
+    await sleep(RECORD_LOOK_MS);
+    record = readRecord(dataDir);
+  }
+  const by = record === undefined ? 'another supervisor' : `the supervisor with pid ${record.pid}`;
+  return new OrreryError('ORRERY_DATA_DIR_IN_USE', `The data directory ${dataDir} is in use by ${by}`, {
+    details: { dataDir, ...(record === undefined ? {} : { pid: record.pid }) },
+  });
+}
+
+function unusable(dataDir: string, error: unknown): OrreryError {
+  if (error instanceof OrreryError) return error;
+  return new OrreryError(
+    'ORRERY_CONFIG_INVALID',
+    `dataDir: expected a directory that can be written to, got ${dataDir} (${messageOf(error)})`,
+    { cause: error, hint: 'Give another directory with --data-dir, ORRERY_DATA_DIR or `dataDir`.' },
+  );
+}
+
+function isBusy(error: unknown): boolean {
+  return typeof error === 'object' && error !== null && 'errcode' in error && error.errcode === SQLITE_BUSY;
+}
+
+function isRecord(value: unknown): value is SupervisorRecord {
+  if (typeof value !== 'object' || value === null) return false;
+  const { pid, socket, startedAt, version } = value as Partial<Record<keyof SupervisorRecord, unknown>>;
+  const socketFits = socket === undefined || typeof socket === 'string';
+  return Number.isSafeInteger(pid) && socketFits && typeof startedAt === 'number' && typeof version === 'string';
+}
+
+/** A pid alone may by now be another process's. */
+function isAlive(record: SupervisorRecord): boolean {
+  try {
+    process.kill(record.pid, 0);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false;
+  }
+  const start = processStartOf(record.pid);
+  return start === undefined || record.processStart === undefined || start === record.processStart;
+}
+
+/** Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses. */
+function processStartOf(pid: number): string | undefined {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
