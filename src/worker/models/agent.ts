@@ -33,18 +33,19 @@ export function modelAgent(spec: ModelSpec): AgentDefinition {
     async start(ctx) {
       await open(ctx.env);
     },
-    async *respond(turn) {
-      yield* answer(await open(turn.env), address, spec, turn);
+    respond(turn) {
+      return answer(open, address, spec, turn);
     },
   };
 }
 
 async function* answer(
-  model: LanguageModelV4,
+  open: (env: Readonly<Record<string, string>>) => Promise<LanguageModelV4>,
   address: ModelAddress,
   spec: ModelSpec,
   turn: Turn,
 ): AsyncGenerator<string, void> {
+  const model = await open(turn.env);
   let said = false;
   let ended: FinishPart | undefined;
   try {

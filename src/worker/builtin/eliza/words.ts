@@ -116,6 +116,11 @@ const OPENERS: ReadonlySet<string> = new Set(
   ),
 );
 
+/** Before these `you` is a subject. */
+const AUXILIARIES: ReadonlySet<string> = new Set(
+  "will would have had can cannot could do don't did didn't should must may might never always".split(' '),
+);
+
 /** Turns a fragment round: `I hate my job` becomes `you hate your job`. */
 export function reflect(words: readonly Word[]): string {
   const out: string[] = [];
@@ -126,7 +131,7 @@ export function reflect(words: readonly Word[]): string {
       out.push(...pair);
       i++;
     } else if (low === 'you') {
-      out.push(i === 0 ? subjectOrObject(words) : OPENERS.has(words[i - 1]?.low ?? '') ? 'I' : 'me');
+      out.push(isSubject(words, i) ? 'I' : 'me');
     } else {
       out.push((Object.hasOwn(SINGLES, low) ? SINGLES[low] : undefined) ?? words[i]?.text ?? '');
     }
@@ -134,7 +139,8 @@ export function reflect(words: readonly Word[]): string {
   return out.join(' ');
 }
 
-/** A fragment that is nothing but `you` is what somebody does something to; one that goes on has it as its subject. */
-function subjectOrObject(words: readonly Word[]): string {
-  return words.length === 1 ? 'me' : 'I';
+/** Guesses whether the `you` at an index does something or has something done to it. */
+function isSubject(words: readonly Word[], index: number): boolean {
+  if (index === 0) return words.length > 1;
+  return OPENERS.has(words[index - 1]?.low ?? '') || AUXILIARIES.has(words[index + 1]?.low ?? '');
 }
