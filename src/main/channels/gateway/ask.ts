@@ -1,0 +1,159 @@
+/** Owns how untrusted JSON becomes a message for the host: ids, namespaces, content. It sends nothing. */
+import { randomUUID } from 'node:crypto';
+import {
+  type MessagePart,
+  Namespace,
+  OrreryError,
+  type TurnContext,
+  type UserMessage,
+} from '../../../protocol/index.ts';
+
+/** A message on its way in. */
+export interface Ask {
+  readonly id: string;
+  /** As stored: below the channel's name. */
+  readonly namespace: string;
+  readonly message: UserMessage;
+  readonly metadata: Readonly<Record<string, string>>;
+  /** The agent that the caller named. */
+  readonly agent?: string;
+  readonly context?: TurnContext;
+}
+
+/** What `/api/chat` and a `chat` frame ask for. */
+export interface ChatAsk extends Ask {
+  /** The namespace as its caller sent it. */
+  readonly echo: string;
+}
+
+export type JsonObject = Readonly<Record<string, unknown>>;
+
+/** Characters of a message's id. */
+export const MAX_ID_LENGTH = 256;
+/** Characters of a namespace as sent. */
+export const MAX_NAMESPACE_LENGTH = 1024;
+/** Keys of a message's metadata. */
+export const MAX_METADATA_KEYS = 64;
+
+const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
+/** Printable ASCII: an id goes into header values, logs and keys. */
+const ID = /^[\x20-\x7e]+$/;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function bad(message: string): OrreryError {
+  return new OrreryError('ORRERY_BAD_REQUEST', message);
+}
+
+/** Reads a body that has to be an object. */
+export function readObject(body: unknown): JsonObject {
+  if (isObject(body)) return body;
+  throw bad(`Expected a JSON object, got ${kindOf(body)}`);
+}
+
+/** Reads a text that may be absent but not empty. */
+export function optionalText(body: JsonObject, key: string): string | undefined {
+  const value = body[key];
+  if (value === undefined || value === null) return undefined;
+  if (typeof value === 'string' && value !== '') return value;
+  throw bad(`Expected \`${key}\` to be a string that is not empty, got ${kindOf(value)}`);
+}
+
+export function readId(id: unknown, what: string): string {
+  if (typeof id === 'string' && id.length <= MAX_ID_LENGTH && ID.test(id)) return id;
+  throw bad(`Expected ${what} to be 1 to ${MAX_ID_LENGTH} printable ASCII characters`);
+}
+
+/** Reads `{message, namespace?, agent?, metadata?, id?}`. */
+export function readChat(channel: string, body: JsonObject): ChatAsk {
+  const message = body['message'];
+  if (typeof message !== 'string' || message === '') {
+    throw bad(`Expected \`message\` to be a string that is not empty, got ${kindOf(message)}`);
+  }
+  const id = body['id'] === undefined ? randomUUID() : readId(body['id'], '`id`');
+  const echo = optionalText(body, 'namespace') ?? ownNamespace('chat', id);
+  const agent = optionalText(body, 'agent');
+  return {
+    id,
+    echo,
+    namespace: storedNamespace(channel, echo),
+    message: { role: 'user', content: message },
+    metadata: readMetadata(body['metadata']),
+    ...(agent === undefined ? {} : { agent }),
+  };
+}
+
+/**
+ * The namespace of a message that names none: its own, so that its session is shared with nobody. It follows from the id
+ * alone: the same id again is then the same message.
+ */
+export function ownNamespace(kind: string, id: string): string {
+  return new Namespace(kind, id).key;
+}
+
+/** Puts a caller's namespace below its channel's name. */
+export function storedNamespace(channel: string, namespace: string): string {
+  if (namespace.length > MAX_NAMESPACE_LENGTH) {
+    throw bad(`Expected a namespace of at most ${MAX_NAMESPACE_LENGTH} characters, got ${namespace.length}`);
+  }
+  return new Namespace(channel, ...Namespace.parse(namespace).segments).key;
+}
+
+export function readMetadata(value: unknown): Readonly<Record<string, string>> {
+  if (value === undefined || value === null) return NO_METADATA;
+  if (!isObject(value)) throw bad(`Expected \`metadata\` to be an object of strings, got ${kindOf(value)}`);
+  const entries = Object.entries(value);
+  if (entries.length > MAX_METADATA_KEYS) {
+    throw bad(`Expected \`metadata\` to have at most ${MAX_METADATA_KEYS} keys, got ${entries.length}`);
+  }
+  for (const [key, text] of entries) {
+    if (typeof text !== 'string') throw bad(`Expected \`metadata.${key}\` to be a string, got ${kindOf(text)}`);
+  }
+  return Object.fromEntries(entries) as Record<string, string>;
+}
+
+/** Reads OpenAI content: a string, or an array of text and, where they may be, image parts. */
+export function readContent(
+  value: unknown,
+  where: string,
+  images: boolean,
+): { readonly content: string; readonly parts?: readonly MessagePart[] } {
+  if (typeof value === 'string') return { content: value };
+  if (!Array.isArray(value))
+    throw bad(`Expected \`${where}\` to be a string or an array of parts, got ${kindOf(value)}`);
+  const parts = value.map((part: unknown, i) => readPart(part, `${where}[${i}]`, images));
+  const content = parts.flatMap((p) => (p.type === 'text' ? [p.text] : [])).join('\n');
+  return parts.every((p) => p.type === 'text') ? { content } : { content, parts };
+}
+
+function readPart(part: unknown, where: string, images: boolean): MessagePart {
+  if (!isObject(part)) throw bad(`Expected \`${where}\` to be an object, got ${kindOf(part)}`);
+  const { type } = part;
+  if (type === 'text' && typeof part['text'] === 'string') return { type: 'text', text: part['text'] };
+  const image = part['image_url'];
+  if (images && type === 'image_url' && isObject(image) && typeof image['url'] === 'string') {
+    return { type: 'image', url: readImageUrl(image['url'], where) };
+  }
+  throw new OrreryError(
+    'ORRERY_UNSUPPORTED',
+    `The content part \`${where}\` of type ${JSON.stringify(type)} is not supported`,
+    {
+      hint: images ? 'Send parts of type `text` and `image_url`.' : 'Send parts of type `text`.',
+    },
+  );
+}
+
+function readImageUrl(url: string, where: string): string {
+  if (/^(?:https?:\/\/|data:image\/)/i.test(url)) return url;
+  throw bad(`Expected \`${where}.image_url.url\` to be an http, https or data:image URL`);
+}
+
+/** Names a value's kind without repeating it: it may be long, or secret. */
+export function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (value === '') return 'an empty string';
+  if (Array.isArray(value)) return 'an array';
+  return value === undefined ? 'nothing' : `a value of type ${typeof value}`;
+}

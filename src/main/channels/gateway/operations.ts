@@ -1,0 +1,127 @@
+/** Owns the routes that are not chat: health, metrics, status, control, models, token counts. The host does the work. */
+import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
+import { OrreryError } from '../../../protocol/index.ts';
+import { type JsonObject, bad, isObject, kindOf, optionalText, readObject } from './ask.ts';
+import type { GatewayHost } from './host.ts';
+import { agentOf } from './openai.ts';
+
+export interface OperationsOptions {
+  /** This channel's name. */
+  readonly channel: string;
+  readonly host: GatewayHost;
+  readonly log: Logger;
+  /** The host's version. */
+  readonly version: string;
+  /** True once the gateway takes in nothing more. */
+  draining(): boolean;
+}
+
+const OPEN = { config: { access: 'open', rateLimit: false } } as const;
+const CHAT = { config: { access: 'chat' } } as const;
+const ADMIN = { config: { access: 'admin' } } as const;
+
+export function healthRoutes(app: FastifyInstance, o: OperationsOptions): void {
+  app.get('/healthz', OPEN, () => ({ status: 'ok', version: o.version }));
+  app.get('/readyz', OPEN, (_request, reply) => {
+    const { ready, reasons } = o.host.readiness();
+    const all = o.draining() && !reasons.includes('draining') ? [...reasons, 'draining'] : reasons;
+    const isReady = ready && !o.draining();
+    return reply.code(isReady ? 200 : 503).send({ ready: isReady, reasons: all });
+  });
+  app.get('/metrics', ADMIN, async (_request, reply) => {
+    return await reply.type('text/plain; version=0.0.4; charset=utf-8').send(await o.host.metrics());
+  });
+}
+
+export function modelRoutes(app: FastifyInstance, { host }: OperationsOptions): void {
+  const created = Math.floor(Date.now() / 1000);
+  const models = (): { readonly id: string }[] => {
+    const byDefault = host.defaultAgent();
+    return host.agents().map(({ name, status }) => ({
+      id: name,
+      object: 'model',
+      created,
+      owned_by: 'orrery',
+      status,
+      default: name === byDefault,
+    }));
+  };
+  app.get('/v1/models', CHAT, () => ({ object: 'list', data: models() }));
+  app.get<{ Params: { '*': string } }>('/v1/models/*', CHAT, (request) => {
+    const asked = request.params['*'];
+    const name = agentOf(asked) ?? host.defaultAgent();
+    const model = models().find(({ id }) => id === name);
+    if (model) return model;
+    throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent ${JSON.stringify(asked)}`);
+  });
+}
+
+export function controlRoutes(app: FastifyInstance, { host, channel, log }: OperationsOptions): void {
+  app.get('/api/status', ADMIN, () => host.status());
+  app.post<{ Params: { name: string } }>('/api/agents/:name/restart', ADMIN, (request) =>
+    host.restartAgent(request.params.name),
+  );
+  app.post<{ Params: { name: string } }>('/api/channels/:name/restart', ADMIN, (request, reply) => {
+    const { name } = request.params;
+    if (name !== channel) return host.restartChannel(name);
+    // The restart waits until this gateway is closed, which waits for this very answer: so the answer goes first.
+    reply.raw.once('close', () => {
+      host.restartChannel(name).catch((error: unknown) => log.error({ err: error }, 'the gateway was not restarted'));
+    });
+    return reply.code(202).send({ name, status: 'restarting' });
+  });
+  app.post('/api/drain', ADMIN, (_request, reply) => {
+    host.drain();
+    return reply.code(202).send({ status: 'draining' });
+  });
+}
+
+export function tokenRoutes(app: FastifyInstance, { host }: OperationsOptions): void {
+  app.post('/v1/tokens/count', CHAT, async (request, reply) => {
+    const body = readObject(request.body);
+    const left = new AbortController();
+    const leave = (): void => left.abort();
+    reply.raw.once('close', leave);
+    try {
+      return await count(host, body, left.signal);
+    } finally {
+      reply.raw.off('close', leave);
+    }
+  });
+}
+
+async function count(host: GatewayHost, body: JsonObject, signal: AbortSignal): Promise<object> {
+  const encoding = optionalText(body, 'encoding');
+  const model = optionalText(body, 'model');
+  if (encoding !== undefined && model !== undefined) throw bad('Expected `encoding` or `model`, got both');
+  const options = {
+    signal,
+    ...(encoding === undefined ? {} : { encoding }),
+    ...(model === undefined ? {} : { model }),
+  };
+  const { texts, messages } = body;
+  if ((texts === undefined) === (messages === undefined)) throw bad('Expected either `texts` or `messages`');
+  if (messages !== undefined) {
+    const { total, exact } = await host.countMessageTokens(readMessages(messages), options);
+    return { counts: [total], total, exact };
+  }
+  const { counts, total, exact } = await host.countTokens(readTexts(texts), options);
+  return { counts: [...counts], total, exact };
+}
+
+function readTexts(texts: unknown): readonly string[] {
+  if (Array.isArray(texts) && texts.every((t): t is string => typeof t === 'string')) return texts;
+  throw bad(`Expected \`texts\` to be an array of strings, got ${kindOf(texts)}`);
+}
+
+function readMessages(messages: unknown): { role: string; content: string; name?: string }[] {
+  if (!Array.isArray(messages)) throw bad(`Expected \`messages\` to be an array, got ${kindOf(messages)}`);
+  return messages.map((line: unknown, i) => {
+    if (isObject(line) && typeof line['role'] === 'string' && typeof line['content'] === 'string') {
+      const { role, content, name } = line;
+      return { role, content, ...(typeof name === 'string' ? { name } : {}) };
+    }
+    throw bad(`Expected \`messages[${i}]\` to have a \`role\` and a \`content\`, both strings`);
+  });
+}
