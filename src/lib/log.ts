@@ -9,6 +9,8 @@ export interface LogOptions {
   readonly level: string;
   /** Lines for people instead of JSON. */
   readonly pretty: boolean;
+  /** Default 1. Commands that print results on standard output log to 2, workers included. */
+  readonly fd?: LogFd;
 }
 
 /** Standard output or standard error. */
@@ -47,9 +49,8 @@ export const REDACTED = '[not logged]';
 export function createLogger(
   options: LogOptions,
   bindings: Readonly<Record<string, string | number>> = {},
-  to: LogFd | DestinationStream = 1,
+  to: DestinationStream = destination(options),
 ): Logger {
-  const stream = typeof to === 'number' ? destination(options, to) : to;
   return pino(
     {
       level: options.level,
@@ -59,7 +60,7 @@ export function createLogger(
       // Not pino's `redact`: its wildcards cost 25 us a line, this costs under 1.
       formatters: { level: (label) => ({ level: label }), bindings: hide, log: hide },
     },
-    stream,
+    to,
   ).child(bindings);
 }
 
@@ -68,7 +69,7 @@ export function createWorkerLogger(
   options: LogOptions,
   bindings: Readonly<Record<string, string | number>> = {},
 ): Logger {
-  return createLogger(options, bindings, 1);
+  return createLogger(options, bindings);
 }
 
 /** Makes a log that drops everything; for embedders and tests that want none. */
@@ -76,8 +77,8 @@ export function silentLogger(): Logger {
   return pino({ level: 'silent' });
 }
 
-function destination(options: LogOptions, fd: LogFd): DestinationStream {
-  if (!options.pretty) return pino.destination({ fd, sync: true });
+function destination({ pretty, fd = 1 }: LogOptions): DestinationStream {
+  if (!pretty) return pino.destination({ fd, sync: true });
   return PinoPretty({
     destination: fd,
     sync: true,

@@ -105,7 +105,8 @@ export interface ResolvedConfig {
     readonly hostMs: number;
   };
   readonly dataDir: string;
-  readonly log: { readonly level: string; readonly pretty: boolean };
+  /** `fd`: standard output unless it is 2. */
+  readonly log: { readonly level: string; readonly pretty: boolean; readonly fd?: 1 | 2 };
   /** What is odd but no error, such as a variable that an agent lists and that is not set; said once at start. */
   readonly warnings?: readonly string[];
 }

@@ -1,0 +1,44 @@
+/** Owns the options that several commands share, and what they become. */
+import type { Command } from 'commander';
+import type { LoadOptions, Override } from '../config/index.ts';
+import type { Control } from '../ops/control-client.ts';
+
+export interface ConfigOptions {
+  readonly config?: string;
+  readonly dataDir?: string;
+  readonly port?: string;
+  readonly host?: string;
+}
+
+export interface JsonOption {
+  readonly json?: boolean;
+}
+
+/** Adds `-c FILE` and `--data-dir DIR`. */
+export function addConfigOptions(command: Command): Command {
+  return command
+    .option('-c, --config <file>', 'the configuration file (default: found upward from here)')
+    .option('--data-dir <dir>', 'the data directory (default: `dataDir` of the configuration)');
+}
+
+export function addJsonOption(command: Command): Command {
+  return command.option('--json', 'print JSON');
+}
+
+/** Turns options into what the configuration's loader takes. */
+export function loadOptions(options: ConfigOptions): LoadOptions {
+  const overrides: Override[] = [];
+  if (options.port !== undefined) overrides.push({ key: 'port', value: options.port, source: '--port' });
+  if (options.host !== undefined) overrides.push({ key: 'host', value: options.host, source: '--host' });
+  if (options.dataDir !== undefined) overrides.push({ key: 'dataDir', value: options.dataDir, source: '--data-dir' });
+  return { overrides, ...(options.config === undefined ? {} : { file: options.config }) };
+}
+
+/** Finds the running supervisor. Throws `ORRERY_NOT_RUNNING`. */
+export async function runningSupervisor(options: ConfigOptions): Promise<Control> {
+  const [{ locateDataDir }, { findControl }] = await Promise.all([
+    import('../config/index.ts'),
+    import('../ops/control-client.ts'),
+  ]);
+  return findControl(await locateDataDir(loadOptions(options)));
+}

@@ -1,0 +1,113 @@
+/** Owns `orrery serve`: the supervisor in the foreground, and what signals and unexpected errors do to it. */
+import { isatty } from 'node:tty';
+import type { Command } from 'commander';
+import type { Logger } from 'pino';
+import type { Status } from '../api.ts';
+import type { ResolvedConfig } from '../config/index.ts';
+import type { CreateSupervisor, Host } from './host.ts';
+import { type ConfigOptions, addConfigOptions, loadOptions } from './options.ts';
+import { duration, printLine } from './output.ts';
+
+/** The drain keeps the deadline itself; this ends a process in which even that hangs. */
+const WATCHDOG_EXTRA_MS = 1_500;
+
+export function registerServe(program: Command): void {
+  const command = program
+    .command('serve')
+    .description('run the supervisor in the foreground')
+    .option('--port <n>', "the gateway's port; 0 takes any free one")
+    .option('--host <h>', "the gateway's address; beyond 127.0.0.1 a token is required");
+  addConfigOptions(command).action((options: ConfigOptions) => serve(options));
+}
+
+/** Runs until it is drained, then ends the process: 0 when clean, 1 when cut off. Rejects only before it runs. */
+export async function serve(options: ConfigOptions, create?: CreateSupervisor): Promise<void> {
+  const [{ loadConfig }, { createLogger }, { startHost }] = await Promise.all([
+    import('../config/index.ts'),
+    import('../../lib/log.ts'),
+    import('./host.ts'),
+  ]);
+  const config = await loadConfig(loadOptions(options));
+  const log = createLogger(config.log);
+  for (const warning of config.warnings ?? []) log.warn(warning);
+  endOnUnexpected(log);
+
+  const starting = startHost(config, log, create);
+  const timeoutMs = config.shutdown.timeoutMs;
+  onStopSignals(log, () => {
+    watch(log, timeoutMs);
+    // A signal that comes during the start waits for its end; the watchdog bounds that too.
+    void starting.then(
+      (host) => host.stop({ timeoutMs }),
+      () => undefined, // told below
+    );
+  });
+  const host = await starting;
+  announce(host, config, log);
+  const report = await host.ended;
+  await host.close();
+  const text = report.clean ? 'drained' : 'cut off at the shutdown deadline';
+  log.info({ ...report }, text);
+  if (isatty(1)) printLine(`Orrery was ${text} after ${duration(report.durationMs)}.`);
+  // Whatever handle an agent's library left open must not keep the process.
+  process.exit(report.clean ? 0 : 1);
+}
+
+/** Logs and ends: after an error that nobody caught, no promise of the host can be relied on. Lines are written at once. */
+export function endOnUnexpected(log: Logger): void {
+  const end = (message: string) => (error: unknown) => {
+    log.fatal({ err: error }, message);
+    process.exit(1);
+  };
+  process.on('uncaughtException', end('an error was not caught; the process ends'));
+  process.on('unhandledRejection', end('a rejection was not handled; the process ends'));
+}
+
+function onStopSignals(log: Logger, stop: () => void): void {
+  let signals = 0;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      signals++;
+      if (signals > 1) {
+        log.warn({ signal }, 'a second signal: the process ends at once');
+        process.exit(1);
+      }
+      log.info({ signal }, 'draining; a second signal ends the process at once');
+      stop();
+    });
+  }
+}
+
+function watch(log: Logger, timeoutMs: number): void {
+  setTimeout(() => {
+    log.fatal({ timeoutMs }, 'the shutdown did not end at its deadline; the process ends');
+    process.exit(1);
+  }, timeoutMs + WATCHDOG_EXTRA_MS).unref();
+}
+
+function announce(host: Host, config: ResolvedConfig, log: Logger): void {
+  const status = host.supervisor.status();
+  const urls = gatewayUrls(status, config);
+  const agents = status.agents.map(({ name }) => name);
+  log.info({ pid: process.pid, version: status.version, urls, agents, dataDir: config.dataDir }, 'the supervisor runs');
+  if (!isatty(1)) return;
+  const named = agents.map((name) => (name === status.defaultAgent ? `${name} (default)` : name)).join(', ');
+  printLine(
+    `\nOrrery ${status.version} runs with ${agents.length === 1 ? 'one agent' : `${agents.length} agents`}: ${named}`,
+  );
+  for (const url of urls) {
+    printLine(`  chat page   ${url}/`);
+    printLine(`  OpenAI API  ${url}/v1`);
+  }
+  printLine('  terminal    orrery chat');
+  printLine('Ctrl-C finishes what was accepted and stops; a second one stops at once.\n');
+}
+
+/** Names where the gateways are reached: what the connection says of itself, else what was configured. */
+export function gatewayUrls(status: Status, config: ResolvedConfig): string[] {
+  return Object.entries(config.channels).map(([name, { host, port }]) => {
+    const url = status.channels.find((channel) => channel.name === name)?.metadata['url'];
+    const reachable = host === '0.0.0.0' ? '127.0.0.1' : host.includes(':') ? '[::1]' : host;
+    return url ?? `http://${reachable}:${port}`;
+  });
+}

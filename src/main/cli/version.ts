@@ -1,0 +1,11 @@
+/** Owns the package's version as its manifest says it, from a checkout and from an installed package alike. */
+import { readFileSync } from 'node:fs';
+
+let version: string | undefined;
+
+export function packageVersion(): string {
+  version ??= (
+    JSON.parse(readFileSync(new URL('../../../package.json', import.meta.url), 'utf8')) as { version: string }
+  ).version;
+  return version;
+}
