@@ -50,7 +50,7 @@ export function inbound(over: Partial<InboundMessage> = {}): InboundMessage {
     namespace: 'memory:alice',
     message: { role: 'user', content: 'hello' },
     metadata: {},
-    receivedAt: 1,
+    receivedAt: Date.now(),
     ...over,
   };
 }
@@ -97,12 +97,14 @@ export class MemoryChannel implements Channel {
   readonly type: string;
   readonly sent: Inbox<OutboundMessage> = new Inbox();
   readonly errors: Inbox<OutboundError> = new Inbox();
+  /** What the user got to see, in order. */
+  readonly heard: Inbox<{ readonly text: string; readonly error: boolean }> = new Inbox();
   readonly keys: string[] = [];
   /** Every call of `connect` that came as far as its context. */
   readonly connections: Inbox<MemoryConnection> = new Inbox();
   /** What happened, in order: connect, open, shutdown, abort, dispose. */
   readonly events: string[] = [];
-  typing = 0;
+  #typing = new Set<object>();
   #live: MemoryConnection | undefined;
   #takesIn = false;
   #connects: (() => Promise<void>)[] = [];
@@ -110,6 +112,11 @@ export class MemoryChannel implements Channel {
 
   constructor(type = 'memory') {
     this.type = type;
+  }
+
+  /** Indicators shown at the moment. */
+  get typing(): number {
+    return this.#typing.size;
   }
 
   /** Decides the next calls of `connect`, one each; later ones open at once. */
@@ -174,18 +181,21 @@ export class MemoryChannel implements Channel {
   send(out: OutboundMessage, { key }: SendOptions): Promise<SendReceipt> {
     this.keys.push(key);
     this.sent.push(out);
+    this.heard.push({ text: out.reply.message.content, error: false });
     return Promise.resolve({ ids: [`sent-${String(this.sent.all.length)}`] });
   }
 
   sendError(out: OutboundError, { key }: SendOptions): Promise<void> {
     this.keys.push(key);
     this.errors.push(out);
+    this.heard.push({ text: `${out.error.code ?? 'error'}: ${out.error.message}`, error: true });
     return Promise.resolve();
   }
 
   startTyping(): Disposable {
-    this.typing += 1;
-    return { [Symbol.dispose]: () => (this.typing -= 1) };
+    const shown = {};
+    this.#typing.add(shown);
+    return { [Symbol.dispose]: () => this.#typing.delete(shown) };
   }
 
   shutdown(): void {
