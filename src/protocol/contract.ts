@@ -34,6 +34,8 @@ export interface AgentSpec {
     | { readonly kind: 'model'; readonly spec: ModelSpec };
   /** Exactly the variables that the agent lists in its configuration. */
   readonly env: Readonly<Record<string, string>>;
+  /** Unique in the process and at least 1: a dying thread can still say it in one shared word. */
+  readonly number: number;
   /** The owner's epoch: a commit under an older one is refused. Rises with every start of the runtime anywhere. */
   readonly epoch: number;
 }
@@ -84,11 +86,12 @@ export interface AgentHostContract {
   stop(timeoutMs: number): Promise<void>;
 }
 
-/** Deadlines of the calls above, in milliseconds; `Infinity` for the one that is held open by design. */
+/** Deadlines of the calls above, in milliseconds; `Infinity` where only the slot's end may cut the call. */
 export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> = {
   startAgents: 60_000,
   stopAgents: 30_000,
-  dispatch: 30_000,
+  // Its answer carries outcomes, which must never be dropped for coming late; the heartbeat ends a slot that hangs.
+  dispatch: Infinity,
   collect: Infinity,
   cancel: 10_000,
   history: 10_000,
@@ -107,8 +110,6 @@ export interface ResidentTask {
   readonly words: SharedArrayBuffer;
   readonly heartbeatMs: number;
   readonly log: { readonly level: string; readonly pretty: boolean };
-  /** Whether listed variables are also set in the thread's own `process.env` (a dedicated agent's). */
-  readonly ownEnv: boolean;
 }
 
 /** The resident task's end, when it ended as asked. */
@@ -125,8 +126,12 @@ export const SLOT_WORD = {
   threadId: 1,
   /** Turns under way in the worker. */
   running: 2,
+  /** Turns that the worker has begun in this generation: those after it were never seen by an agent. */
+  begun: 3,
+  /** The {@link AgentSpec.number} of the agent whose code threw or exited; 0 for nobody known. */
+  blamed: 4,
 } as const;
-export const SLOT_WORDS = 4;
+export const SLOT_WORDS = 8;
 
 /** Worker to main on the delta port: deliveries and their new text, alternating. */
 export type DeltaMessage = readonly string[];

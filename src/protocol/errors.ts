@@ -210,7 +210,7 @@ export function toWire(error: unknown, depth = 0): WireError {
 /** Rebuilds an error; one without a registered code becomes `ORRERY_INTERNAL` at the top and a plain `Error` below. */
 export function fromWire(wire: WireError): OrreryError {
   const error = new OrreryError(isErrorCode(wire.code) ? wire.code : 'ORRERY_INTERNAL', wire.message, {
-    ...(wire.cause === undefined ? {} : { cause: causeFromWire(wire.cause) }),
+    ...(wire.cause === undefined ? {} : { cause: reviveError(wire.cause) }),
     ...(wire.hint === undefined ? {} : { hint: wire.hint }),
     ...(wire.retryAfterMs === undefined ? {} : { retryAfterMs: wire.retryAfterMs }),
     ...(wire.details === undefined ? {} : { details: wire.details }),
@@ -219,9 +219,10 @@ export function fromWire(wire: WireError): OrreryError {
   return error;
 }
 
-function causeFromWire(wire: WireError): Error {
+/** Rebuilds what was thrown: an {@link OrreryError} for a registered code, else a plain error with its own name and code. */
+export function reviveError(wire: WireError): Error {
   if (isErrorCode(wire.code)) return fromWire(wire);
-  const error = new Error(wire.message, wire.cause === undefined ? undefined : { cause: causeFromWire(wire.cause) });
+  const error = new Error(wire.message, wire.cause === undefined ? undefined : { cause: reviveError(wire.cause) });
   error.name = wire.name;
   if (wire.stack !== undefined) error.stack = wire.stack;
   if (wire.code !== undefined) Object.assign(error, { code: wire.code });

@@ -1,0 +1,88 @@
+/** Owns the record of one delivery while it is unfinished, and the error that follows from its end. */
+import {
+  type DeadReason,
+  type DeliveryEvent,
+  type DeliveryId,
+  type DeliveryListener,
+  type DeliveryState,
+  type InboundMessage,
+  OrreryError,
+  type OutboundTarget,
+  type RuntimeId,
+  type WireError,
+  transitionDelivery,
+} from '../../protocol/index.ts';
+import type { Mailbox } from './mailbox.ts';
+import type { Origin } from './origin.ts';
+
+export class Delivery {
+  readonly id: DeliveryId;
+  readonly inbound: InboundMessage;
+  readonly agent: string;
+  readonly origin: Origin;
+  readonly listener: DeliveryListener | undefined;
+  readonly mailbox: Mailbox;
+  state: DeliveryState = { status: 'accepted' };
+  /** Attempts that count: a neighbour's crash does not. */
+  attempts = 0;
+  /** Place in the order in which its slot's generation was given turns; the worker counts what it began alike. */
+  sequence = 0;
+  runtime: RuntimeId | undefined;
+  /** Characters of the present attempt's text that the listener has. */
+  sentChars = 0;
+  typing: Disposable | undefined;
+  retryTimer: NodeJS.Timeout | undefined;
+
+  constructor(
+    id: DeliveryId,
+    inbound: InboundMessage,
+    agent: string,
+    origin: Origin,
+    mailbox: Mailbox,
+    listener?: DeliveryListener,
+  ) {
+    this.id = id;
+    this.inbound = inbound;
+    this.agent = agent;
+    this.origin = origin;
+    this.mailbox = mailbox;
+    this.listener = listener;
+  }
+
+  get target(): OutboundTarget {
+    const { channel, account, namespace, id, metadata } = this.inbound;
+    return { channel, ...(account === undefined ? {} : { account }), namespace, inReplyTo: id, metadata };
+  }
+
+  /** Moves on; false when the event does not apply any more (the delivery was cancelled meanwhile, say). */
+  apply(event: DeliveryEvent): boolean {
+    const next = transitionDelivery(this.state, event);
+    if (!next) return false;
+    this.state = next;
+    return true;
+  }
+}
+
+/** Why a delivery dies of an error that is not tried again. */
+export function deadReason(code: string | undefined, exhausted: boolean): DeadReason {
+  switch (code) {
+    case 'ORRERY_CANCELLED':
+      return 'cancelled';
+    case 'ORRERY_INTERRUPTED':
+      return 'shutdown';
+    case 'ORRERY_AGENT_STOPPED':
+    case 'ORRERY_AGENT_ESCALATED':
+      return 'agent-stopped';
+    default:
+      return exhausted ? 'exhausted' : 'agent-error';
+  }
+}
+
+export function cancelledError(): OrreryError {
+  return new OrreryError('ORRERY_CANCELLED', 'The message was cancelled before its turn');
+}
+
+/** Adds facts to an error without changing what it says. */
+export function withDetails(error: WireError, details: Readonly<Record<string, string | number>>): WireError {
+  return { ...error, details: { ...error.details, ...details } };
+}

@@ -1,0 +1,90 @@
+/**
+ * Owns the check of what channels and callers hand in. Types promise its shape, but a message may come from JSON or from
+ * plain JavaScript; what passes here is plain data that crosses a thread.
+ */
+import { type ChatMessage, type InboundMessage, type MessagePart, OrreryError } from '../../protocol/index.ts';
+
+const ROLES = new Set<unknown>(['system', 'user', 'assistant', 'tool']);
+const PART_KEYS: Readonly<Record<string, string>> = { text: 'text', image: 'url', file: 'url' };
+
+/** Throws `ORRERY_BAD_REQUEST` that names the field, or `ORRERY_TOO_LARGE`. */
+export function checkInbound(inbound: InboundMessage, maxBytes: number): void {
+  text(inbound.id, 'id');
+  text(inbound.channel, 'channel');
+  text(inbound.namespace, 'namespace');
+  if (inbound.account !== undefined) text(inbound.account, 'account');
+  if (inbound.agent !== undefined) text(inbound.agent, 'agent');
+  checkMetadata(inbound.metadata);
+  const message: unknown = inbound.message;
+  if (!isRecord(message)) throw bad('message', 'an object', message);
+  if (message['role'] !== 'user') throw bad('message.role', '"user"', message['role']);
+  checkBody(inbound.message, 'message');
+  let size = inbound.message.content.length;
+  if (inbound.context !== undefined) size += checkContext(inbound.context);
+  // A UTF-16 unit is at most 3 bytes: only what may exceed the bound is measured exactly.
+  if (size * 3 > maxBytes) checkSize(inbound, maxBytes);
+}
+
+function checkMetadata(metadata: unknown): void {
+  if (!isRecord(metadata)) throw bad('metadata', 'an object of strings', metadata);
+  for (const key in metadata) {
+    if (typeof metadata[key] !== 'string') throw bad(`metadata.${key}`, 'a string', metadata[key]);
+  }
+}
+
+function checkContext(context: unknown): number {
+  if (!isRecord(context)) throw bad('context', 'an object', context);
+  const { mode, messages } = context;
+  if (mode !== 'replace' && mode !== 'append') throw bad('context.mode', '"replace" or "append"', mode);
+  if (!Array.isArray(messages)) throw bad('context.messages', 'a list of messages', messages);
+  let size = 0;
+  for (const [i, message] of messages.entries()) {
+    const path = `context.messages[${i}]`;
+    if (!isRecord(message)) throw bad(path, 'an object', message);
+    if (!ROLES.has(message['role']))
+      throw bad(`${path}.role`, '"system", "user", "assistant" or "tool"', message['role']);
+    size += checkBody(message, path);
+  }
+  return size;
+}
+
+function checkBody(message: Pick<ChatMessage, 'content' | 'parts'> | Record<string, unknown>, path: string): number {
+  const { content, parts } = message;
+  if (typeof content !== 'string') throw bad(`${path}.content`, 'a string', content);
+  if (parts === undefined) return content.length;
+  if (!Array.isArray(parts)) throw bad(`${path}.parts`, 'a list', parts);
+  for (const [i, part] of parts.entries()) checkPart(part, `${path}.parts[${i}]`);
+  return content.length;
+}
+
+function checkPart(part: unknown, path: string): asserts part is MessagePart {
+  if (!isRecord(part)) throw bad(path, 'an object', part);
+  const type = part['type'];
+  const key = typeof type === 'string' && Object.hasOwn(PART_KEYS, type) ? PART_KEYS[type] : undefined;
+  if (key === undefined) throw bad(`${path}.type`, '"text", "image" or "file"', type);
+  for (const [name, value] of Object.entries(part)) {
+    if (typeof value !== 'string') throw bad(`${path}.${name}`, 'a string', value);
+  }
+  if (part[key] === undefined) throw bad(`${path}.${key}`, 'a string', undefined);
+}
+
+function checkSize(inbound: InboundMessage, maxBytes: number): void {
+  let bytes = Buffer.byteLength(inbound.message.content);
+  for (const message of inbound.context?.messages ?? []) bytes += Buffer.byteLength(message.content);
+  if (bytes > maxBytes) {
+    throw new OrreryError('ORRERY_TOO_LARGE', `The message has ${bytes} bytes of text, the bound is ${maxBytes}`);
+  }
+}
+
+function text(value: unknown, path: string): void {
+  if (typeof value !== 'string' || value === '') throw bad(path, 'a string that is not empty', value);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function bad(path: string, expected: string, got: unknown): OrreryError {
+  const shown = typeof got === 'string' ? JSON.stringify(got.slice(0, 60)) : got === null ? 'null' : typeof got;
+  return new OrreryError('ORRERY_BAD_REQUEST', `Expected \`${path}\` to be ${expected}, got ${shown}`);
+}

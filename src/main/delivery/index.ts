@@ -1,0 +1,7 @@
+export { Account } from './account.ts';
+export { DeadLetters } from './dead-letters.ts';
+export { DeliveryEngine, type SlotLoss } from './engine.ts';
+export { Intake } from './intake.ts';
+export type { TurnHost } from './lanes.ts';
+export { MemoryJournal } from './memory-journal.ts';
+export { type Origin, OriginBook } from './origin.ts';

@@ -1,0 +1,169 @@
+/**
+ * Owns the way in: it checks a message, keeps a place for it, has it journalled, and hands it on. What fails here is
+ * rejected, counted by its code and never silent; what passed is accepted, and from then on never lost.
+ *
+ * Messages of one moment go to the journal together: while one append is under way the next batch gathers.
+ */
+import {
+  type Accepted,
+  type DeliveryListener,
+  type InboundMessage,
+  Namespace,
+  OrreryError,
+  asOrreryError,
+} from '../../protocol/index.ts';
+import type { Account } from './account.ts';
+import type { DeliveryEngine } from './engine.ts';
+import type { Admission, Journal } from './journal.ts';
+import { checkInbound } from './inbound-check.ts';
+import type { Mailbox } from './mailbox.ts';
+import type { Origin } from './origin.ts';
+
+export interface IntakeOptions {
+  readonly engine: DeliveryEngine;
+  readonly journal: Journal;
+  readonly account: Account;
+  /** Messages waiting in one session. */
+  readonly mailboxSize: number;
+  /** Deliveries under way in all. */
+  readonly maxPending: number;
+  /** Bytes of one message's text. */
+  readonly maxMessageBytes: number;
+}
+
+/** What an error of a full queue tells its caller to wait, in milliseconds. */
+const SHED_RETRY_MS = 1_000;
+
+/** Finds the agent of a message; throws when there is none. */
+export type Route = (inbound: InboundMessage) => string;
+
+interface Waiting {
+  readonly admission: Admission;
+  readonly resolve: (answer: Accepted | Error) => void;
+}
+
+export class Intake {
+  readonly #options: IntakeOptions;
+  #refusal: OrreryError | undefined = new OrreryError('ORRERY_STARTING', 'The supervisor is still starting', {
+    retryAfterMs: SHED_RETRY_MS,
+  });
+  #batch: Waiting[] = [];
+  #appending = false;
+  #scheduled = false;
+
+  constructor(options: IntakeOptions) {
+    this.#options = options;
+  }
+
+  /** Undefined while messages are taken in. */
+  get refusal(): OrreryError | undefined {
+    return this.#refusal;
+  }
+
+  open(): void {
+    this.#refusal = undefined;
+  }
+
+  /** Refuses everything from now on with `error`. What passed before is not touched. */
+  close(error: OrreryError): void {
+    this.#refusal = error;
+  }
+
+  /** Takes a message in; rejects with a typed error when it is refused. */
+  async accept(inbound: InboundMessage, route: Route, origin: Origin, listener?: DeliveryListener): Promise<Accepted> {
+    const { account, engine } = this.#options;
+    account.received += 1;
+    account.inIntake += 1;
+    let mailbox: Mailbox | undefined;
+    try {
+      const agent = this.#admit(inbound, route);
+      mailbox = engine.mailbox(agent, inbound.namespace);
+      this.#checkRoom(mailbox, inbound);
+      mailbox.reserved += 1;
+      const answer = await this.#journalled({ inbound, agent });
+      mailbox.reserved -= 1;
+      if (answer instanceof Error) throw answer;
+      account.inIntake -= 1;
+      if (answer.status === 'duplicate') {
+        account.reject('duplicate');
+        engine.release(mailbox);
+      } else {
+        account.accepted += 1;
+        engine.enqueue(answer, inbound, mailbox, origin, listener);
+      }
+      return answer;
+    } catch (error) {
+      if (mailbox) engine.release(mailbox);
+      account.inIntake -= 1;
+      const refused = asOrreryError(error, 'ORRERY_INTERNAL');
+      account.reject(refused.code);
+      throw refused;
+    }
+  }
+
+  #admit(inbound: InboundMessage, route: Route): string {
+    if (this.#refusal) throw this.#refusal;
+    checkInbound(inbound, this.#options.maxMessageBytes);
+    Namespace.parse(inbound.namespace);
+    return route(inbound);
+  }
+
+  #checkRoom(mailbox: Mailbox, inbound: InboundMessage): void {
+    const { engine, mailboxSize, maxPending, account } = this.#options;
+    if (mailbox.size >= mailboxSize) {
+      throw new OrreryError(
+        'ORRERY_MAILBOX_FULL',
+        `Session ${inbound.namespace} has ${mailbox.size} messages waiting, its bound is ${mailboxSize}`,
+        {
+          retryAfterMs: SHED_RETRY_MS,
+        },
+      );
+    }
+    // Those in intake have no delivery yet, but will: this one is among them.
+    if (engine.pending + account.inIntake > maxPending) {
+      throw new OrreryError(
+        'ORRERY_OVERLOADED',
+        `The host has ${engine.pending} messages under way, its bound is ${maxPending}`,
+        {
+          retryAfterMs: SHED_RETRY_MS,
+        },
+      );
+    }
+  }
+
+  #journalled(admission: Admission): Promise<Accepted | Error> {
+    return new Promise((resolve) => {
+      this.#batch.push({ admission, resolve });
+      if (this.#appending || this.#scheduled) return;
+      this.#scheduled = true;
+      queueMicrotask(() => {
+        this.#scheduled = false;
+        this.#append();
+      });
+    });
+  }
+
+  #append(): void {
+    const batch = this.#batch;
+    if (batch.length === 0) return;
+    this.#batch = [];
+    this.#appending = true;
+    this.#options.journal
+      .append(batch.map((waiting) => waiting.admission))
+      .then(
+        (answers) => {
+          for (const [i, waiting] of batch.entries()) {
+            waiting.resolve(answers[i] ?? new OrreryError('ORRERY_INTERNAL', 'The journal gave no answer'));
+          }
+        },
+        (error: unknown) => {
+          const refused = asOrreryError(error, 'ORRERY_INTERNAL', 'The journal did not take the message');
+          for (const waiting of batch) waiting.resolve(refused);
+        },
+      )
+      .finally(() => {
+        this.#appending = false;
+        this.#append();
+      });
+  }
+}

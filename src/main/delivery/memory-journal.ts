@@ -1,0 +1,177 @@
+/**
+ * Owns the journal in memory: acceptance holds while the process lives, and no longer. Finished deliveries are kept under
+ * their key until their retention passes or the bounds are reached, the oldest first; unfinished ones always.
+ */
+import {
+  type Accepted,
+  type DeliveredReply,
+  type DeliveryId,
+  type DeliveryState,
+  type InboundMessage,
+  OrreryError,
+} from '../../protocol/index.ts';
+import {
+  type Admission,
+  type DedupeKey,
+  type Journal,
+  type PendingDelivery,
+  type StoredDelivery,
+  dedupeKey,
+} from './journal.ts';
+
+/** Finished deliveries kept, and the characters of their messages and replies. */
+export const DEFAULT_MAX_FINISHED = 50_000;
+export const DEFAULT_MAX_FINISHED_CHARS: number = 64 * 1024 * 1024;
+
+export interface MemoryJournalOptions {
+  /** How long a finished delivery's id is known, in milliseconds. */
+  readonly dedupeRetentionMs: number;
+  /** How long its reply is kept, in milliseconds. Both are kept for the longer of the two. */
+  readonly replyRetentionMs: number;
+  /** Starts every delivery id of this process, so that ids of two processes never meet. */
+  readonly idPrefix: string;
+  readonly maxFinished?: number;
+  readonly maxFinishedChars?: number;
+  /** Milliseconds of a monotonic clock. */
+  readonly now?: () => number;
+}
+
+interface Entry extends StoredDelivery {
+  readonly key: DedupeKey;
+  state: DeliveryState;
+  attempts: number;
+  finishedAt: number;
+}
+
+export class MemoryJournal implements Journal {
+  readonly kind = 'memory';
+  readonly #options: Required<MemoryJournalOptions>;
+  readonly #byKey = new Map<DedupeKey, Entry>();
+  readonly #byId = new Map<DeliveryId, Entry>();
+  /** Finished entries in order of their end. */
+  readonly #finished = new Set<Entry>();
+  #finishedChars = 0;
+  #counter = 0;
+
+  constructor(options: MemoryJournalOptions) {
+    this.#options = {
+      maxFinished: DEFAULT_MAX_FINISHED,
+      maxFinishedChars: DEFAULT_MAX_FINISHED_CHARS,
+      now: () => performance.now(),
+      ...options,
+    };
+  }
+
+  append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]> {
+    this.#expire();
+    return Promise.resolve(batch.map((admission) => this.#append(admission)));
+  }
+
+  mark(id: DeliveryId, state: DeliveryState, attempts: number): void {
+    const entry = this.#byId.get(id);
+    if (!entry) return;
+    entry.state = state;
+    entry.attempts = attempts;
+    if (state.status !== 'answered' && state.status !== 'dead') return;
+    entry.finishedAt = this.#options.now();
+    this.#finished.add(entry);
+    this.#finishedChars += charsOf(entry);
+    if (this.#finished.size > this.#options.maxFinished || this.#finishedChars > this.#options.maxFinishedChars) {
+      this.#dropOldest();
+    }
+  }
+
+  async *recover(): AsyncIterable<PendingDelivery> {
+    // Nothing outlives the process here.
+  }
+
+  find(key: DedupeKey): Promise<StoredDelivery | undefined> {
+    return Promise.resolve(this.#byKey.get(key));
+  }
+
+  replyOf(id: DeliveryId): DeliveredReply | undefined {
+    const entry = this.#byId.get(id);
+    return entry ? replyOf(entry) : undefined;
+  }
+
+  close(): Promise<void> {
+    this.#byKey.clear();
+    this.#byId.clear();
+    this.#finished.clear();
+    return Promise.resolve();
+  }
+
+  #append({ inbound, agent }: Admission): Accepted | Error {
+    const key = dedupeKey(inbound);
+    const known = this.#byKey.get(key);
+    if (known) return this.#duplicate(known, inbound, agent);
+    this.#counter += 1;
+    const id = `${this.#options.idPrefix}-${this.#counter.toString(36)}`;
+    const entry: Entry = { key, id, agent, inbound, state: { status: 'accepted' }, attempts: 0, finishedAt: 0 };
+    this.#byKey.set(key, entry);
+    this.#byId.set(id, entry);
+    return { status: 'accepted', id, agent };
+  }
+
+  #duplicate(known: Entry, inbound: InboundMessage, agent: string): Accepted | Error {
+    if (!sameBody(known.inbound, inbound) || (inbound.agent !== undefined && agent !== known.agent)) {
+      return new OrreryError(
+        'ORRERY_ID_CONFLICT',
+        `The id ${JSON.stringify(inbound.id)} was used before with another body`,
+      );
+    }
+    const { id, state } = known;
+    if (state.status === 'dead') {
+      const error = state.error ?? { name: 'OrreryError', code: 'ORRERY_INTERRUPTED', message: state.reason };
+      return { status: 'duplicate', id, agent: known.agent, state: 'dead', error };
+    }
+    const reply = replyOf(known);
+    if (!reply) return { status: 'duplicate', id, agent: known.agent, state: 'pending' };
+    return { status: 'duplicate', id, agent: known.agent, state: 'answered', reply };
+  }
+
+  #expire(): void {
+    const { dedupeRetentionMs, replyRetentionMs, now } = this.#options;
+    const before = now() - Math.max(dedupeRetentionMs, replyRetentionMs);
+    for (const entry of this.#finished) {
+      if (entry.finishedAt > before) return;
+      this.#forget(entry);
+    }
+  }
+
+  #dropOldest(): void {
+    const oldest = this.#finished.values().next().value;
+    if (oldest) this.#forget(oldest);
+  }
+
+  #forget(entry: Entry): void {
+    this.#finished.delete(entry);
+    this.#finishedChars -= charsOf(entry);
+    this.#byId.delete(entry.id);
+    if (this.#byKey.get(entry.key) === entry) this.#byKey.delete(entry.key);
+  }
+}
+
+function replyOf(entry: Entry): DeliveredReply | undefined {
+  const { state, id, agent, inbound } = entry;
+  if (state.status !== 'answered' && state.status !== 'committed') return undefined;
+  return { ...state.reply, id, agent, namespace: inbound.namespace };
+}
+
+function charsOf(entry: Entry): number {
+  const reply = entry.state.status === 'answered' ? entry.state.reply.message.content.length : 0;
+  return entry.inbound.message.content.length + reply;
+}
+
+/** The whole bodies are kept here, so they are compared themselves; a durable journal compares a hash. */
+function sameBody(a: InboundMessage, b: InboundMessage): boolean {
+  return (
+    a.message.content === b.message.content &&
+    sameJson(a.message.parts, b.message.parts) &&
+    sameJson(a.context, b.context)
+  );
+}
+
+function sameJson(a: unknown, b: unknown): boolean {
+  return a === b || JSON.stringify(a) === JSON.stringify(b);
+}

@@ -1,0 +1,33 @@
+/** Owns what delivery needs of the place a message came from: a way to answer, and to say that it is working on it. */
+import type { OutboundError, OutboundMessage, OutboundTarget } from '../../protocol/index.ts';
+
+/** Counts the unfinished deliveries of one origin. */
+export class OriginBook {
+  pending = 0;
+  #waiting: (() => void)[] = [];
+
+  settle(): void {
+    this.pending -= 1;
+    if (this.pending > 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+
+  /** Resolves when nothing of the origin is unfinished. */
+  settled(): Promise<void> {
+    if (this.pending === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+}
+
+export interface Origin {
+  readonly book: OriginBook;
+  /** Sends a reply; a promise when it takes a network. A rejection is retried, then the delivery is `undeliverable`. */
+  reply(out: OutboundMessage, key: string): void | Promise<void>;
+  error(out: OutboundError, key: string): void | Promise<void>;
+  /** Shows that a turn runs; what it returns is disposed when the turn ends. */
+  typing?(target: OutboundTarget): Disposable | undefined;
+}

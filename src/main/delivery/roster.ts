@@ -1,0 +1,113 @@
+/**
+ * Owns which runtimes an agent has and which of them can take a turn: it places a delivery on a runtime's lane, begins
+ * what the lane's bound allows, and refuses at once what only dead runtimes could take.
+ */
+import { OrreryError, type RuntimeId, type WireError, toWire } from '../../protocol/index.ts';
+import type { Delivery } from './delivery.ts';
+import { RuntimeLane, type SlotLane } from './lanes.ts';
+
+export interface RosterOptions {
+  /** Turns under way at once on one runtime. */
+  readonly maxTurns: number;
+  readonly pickReplica: (session: string, runtimes: readonly RuntimeId[]) => RuntimeId | undefined;
+  readonly begin: (delivery: Delivery, lane: RuntimeLane) => void;
+  readonly refuse: (delivery: Delivery, error: WireError) => void;
+}
+
+export class Roster {
+  readonly #options: RosterOptions;
+  readonly #byRuntime = new Map<RuntimeId, RuntimeLane>();
+  readonly #byAgent = new Map<string, RuntimeLane[]>();
+
+  constructor(options: RosterOptions) {
+    this.#options = options;
+  }
+
+  /** Makes a runtime known; its messages wait until it is up. */
+  add(agent: string, runtime: RuntimeId): void {
+    const lane = new RuntimeLane(runtime, agent);
+    this.#byRuntime.set(runtime, lane);
+    const lanes = this.#byAgent.get(agent);
+    if (lanes) lanes.push(lane);
+    else this.#byAgent.set(agent, [lane]);
+  }
+
+  /** Turns under way on a runtime. */
+  running(runtime: RuntimeId): number {
+    return this.#byRuntime.get(runtime)?.inFlight ?? 0;
+  }
+
+  up(runtime: RuntimeId, slot: SlotLane): void {
+    const lane = this.#byRuntime.get(runtime);
+    if (!lane) return;
+    lane.status = 'up';
+    lane.error = undefined;
+    lane.slot = slot;
+    this.#pump(lane);
+  }
+
+  /** The runtime is being restarted: its messages wait. */
+  waiting(runtime: RuntimeId): void {
+    const lane = this.#byRuntime.get(runtime);
+    if (lane) lane.status = 'waiting';
+  }
+
+  /** The runtime comes back no more by itself: what waits for it goes to another replica, or is answered with `error`. */
+  dead(runtime: RuntimeId, error: WireError): void {
+    const lane = this.#byRuntime.get(runtime);
+    if (!lane) return;
+    lane.status = 'dead';
+    lane.error = error;
+    for (const delivery of lane.ready.splice(0)) this.place(delivery);
+  }
+
+  place(delivery: Delivery): void {
+    const lane = this.#choose(delivery);
+    if (lane.status === 'dead') {
+      this.#options.refuse(
+        delivery,
+        lane.error ?? toWire(new OrreryError('ORRERY_AGENT_STOPPED', `Agent ${delivery.agent} is stopped`)),
+      );
+      return;
+    }
+    delivery.runtime = lane.runtime;
+    lane.ready.push(delivery);
+    this.#pump(lane);
+  }
+
+  /** Gives back the turn that a delivery took of its runtime. */
+  finished(delivery: Delivery): void {
+    const lane = delivery.runtime === undefined ? undefined : this.#byRuntime.get(delivery.runtime);
+    if (!lane) return;
+    lane.inFlight -= 1;
+    if (lane.ready.length > 0) this.#pump(lane);
+  }
+
+  /** Takes a delivery out that waits for its runtime. */
+  withdraw(delivery: Delivery): void {
+    const lane = delivery.runtime === undefined ? undefined : this.#byRuntime.get(delivery.runtime);
+    const at = lane?.ready.indexOf(delivery) ?? -1;
+    if (at >= 0) lane?.ready.splice(at, 1);
+  }
+
+  /** A session stays with its replica as long as that one may come back: moving would cost it its history in memory. */
+  #choose(delivery: Delivery): RuntimeLane {
+    const lanes = this.#byAgent.get(delivery.agent) ?? [];
+    const [only] = lanes;
+    if (lanes.length === 1 && only) return only;
+    const living = lanes.filter((lane) => lane.status !== 'dead').map((lane) => lane.runtime);
+    const runtime = this.#options.pickReplica(delivery.mailbox.key, living);
+    const lane = runtime === undefined ? only : this.#byRuntime.get(runtime);
+    if (!lane) throw new OrreryError('ORRERY_INTERNAL', `Agent ${delivery.agent} has no runtime`);
+    return lane;
+  }
+
+  #pump(lane: RuntimeLane): void {
+    while (lane.status === 'up' && lane.inFlight < this.#options.maxTurns) {
+      const delivery = lane.ready.shift();
+      if (!delivery) return;
+      lane.inFlight += 1;
+      this.#options.begin(delivery, lane);
+    }
+  }
+}

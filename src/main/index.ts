@@ -1,0 +1,29 @@
+export type {
+  AccountStatus,
+  AgentStatus,
+  Agents,
+  ChannelManagers,
+  ChannelStatus,
+  DeadLetter,
+  DeadLetters,
+  DrainReport,
+  Readiness,
+  SlotStatus,
+  Status,
+  Supervisor,
+  SupervisorState,
+} from './api.ts';
+export {
+  type AgentRef,
+  type Channel,
+  type ChannelContext,
+  type ChannelHost,
+  ChannelManager,
+  type ChannelManagerOptions,
+  type ChannelState,
+  type SendOptions,
+  type SendReceipt,
+} from './channels/index.ts';
+export { type AgentConfig, type OrreryConfig, defineConfig } from './config/index.ts';
+export { type SupervisorOptions, createSupervisor } from './supervisor.ts';
+export * from '../protocol/public.ts';

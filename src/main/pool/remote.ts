@@ -1,0 +1,115 @@
+/**
+ * Owns the calling side of a slot's comlink channel, and makes it fail fast: comlink's promises never settle when the other
+ * thread dies, nor do later calls. The endpoint remembers the ids that are under way and answers each with a thrown error
+ * when the channel closes or the call's deadline passes.
+ */
+import type { MessagePort, Transferable } from 'node:worker_threads';
+import { type Endpoint, type Remote as ComlinkRemote, wrap } from 'comlink';
+import { type MessageListener, THROW_HANDLER, call, registerErrorTransfer } from '../../lib/comlink.ts';
+import {
+  type AgentHostContract,
+  CALL_TIMEOUT_MS,
+  OrreryError,
+  type WireError,
+  messageOf,
+  toWire,
+} from '../../protocol/index.ts';
+
+registerErrorTransfer();
+
+interface CallMessage {
+  readonly id: string;
+  readonly path?: readonly string[];
+}
+
+interface Under {
+  readonly method: string;
+  /** On the clock of {@link Remote.sweep}, in milliseconds. */
+  readonly deadline: number;
+}
+
+/** One slot's agent host, as main calls it. */
+export class Remote {
+  /** Kept for the remote's life: comlink releases a channel whose root proxy was collected, and drops pending replies. */
+  readonly host: ComlinkRemote<AgentHostContract>;
+  readonly #port: MessagePort;
+  readonly #under = new Map<string, Under>();
+  #listener: MessageListener | undefined;
+  #closed: WireError | undefined;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+    port.on('message', (data: CallMessage) => {
+      // An answer that comes after its deadline finds no entry, and comlink no listener: it is dropped.
+      if (this.#under.delete(data.id)) this.#answer(data);
+    });
+    this.host = wrap<AgentHostContract>(this.#endpoint());
+  }
+
+  /** How many calls are under way. */
+  get pending(): number {
+    return this.#under.size;
+  }
+
+  /** Rejects every call whose deadline has passed with `ORRERY_CALL_DEADLINE`. `now` is `performance.now()`. */
+  sweep(now: number): void {
+    for (const [id, under] of this.#under) {
+      if (under.deadline > now) continue;
+      this.#under.delete(id);
+      const error = new OrreryError('ORRERY_CALL_DEADLINE', `The slot did not answer ${under.method}() in time`);
+      this.#throw(id, toWire(error));
+    }
+  }
+
+  /** Rejects all calls under way, and every later one, with `error`. Idempotent: the first error counts. */
+  close(error: OrreryError): void {
+    if (this.#closed) return;
+    this.#closed = toWire(error);
+    const ids = [...this.#under.keys()];
+    this.#under.clear();
+    for (const id of ids) this.#throw(id, this.#closed);
+    this.#port.close();
+  }
+
+  #endpoint(): Endpoint {
+    return {
+      postMessage: (message: CallMessage, transfer?: readonly Transferable[]) => this.#post(message, transfer),
+      addEventListener: (_type: string, listener: MessageListener) => {
+        this.#listener = listener;
+      },
+      removeEventListener: () => {
+        this.#listener = undefined;
+      },
+    };
+  }
+
+  #post(message: CallMessage, transfer?: readonly Transferable[]): void {
+    const { id } = message;
+    const closed = this.#closed;
+    if (closed) {
+      // Comlink registers the id before it posts, but in the same call: the answer has to come after.
+      queueMicrotask(() => this.#throw(id, closed));
+      return;
+    }
+    const method = message.path?.[0] ?? 'host';
+    const timeoutMs = Object.hasOwn(CALL_TIMEOUT_MS, method)
+      ? CALL_TIMEOUT_MS[method as keyof AgentHostContract]
+      : Infinity;
+    this.#under.set(id, { method, deadline: performance.now() + timeoutMs });
+    try {
+      this.#port.postMessage(message, transfer);
+    } catch (error) {
+      this.#under.delete(id);
+      const text = `An argument of ${method}() cannot cross a thread: ${messageOf(error)}`;
+      queueMicrotask(() => this.#throw(id, toWire(new OrreryError('ORRERY_UNCLONEABLE', text, { cause: error }))));
+    }
+  }
+
+  #throw(id: string, value: WireError): void {
+    this.#answer({ id, type: 'HANDLER', name: THROW_HANDLER, value });
+  }
+
+  #answer(data: unknown): void {
+    if (this.#listener) call(this.#listener, data);
+  }
+}

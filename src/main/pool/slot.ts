@@ -1,0 +1,271 @@
+/**
+ * Owns one slot: a pool thread with its resident agent host, over its generations. It starts the resident task, watches
+ * its end and its heartbeat, and carries calls to it. It decides nothing: who restarts it, and when, is told from outside.
+ */
+import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
+import type { Piscina } from 'piscina';
+import {
+  DELTA_CREDITS,
+  type DeliveryId,
+  OrreryError,
+  type ResidentTask,
+  SLOT_WORD,
+  SLOT_WORDS,
+  type SlotEvent,
+  type SlotExit,
+  type SlotState,
+  type TurnOutcome,
+  messageOf,
+  transitionSlot,
+} from '../../protocol/index.ts';
+import { Remote } from './remote.ts';
+
+/** How a slot's generation ended. */
+export interface SlotEnd {
+  readonly exit: SlotExit;
+  /** What its pending calls were rejected with: `ORRERY_WORKER_EXITED`, `_UNRESPONSIVE` or `_OUT_OF_MEMORY`. */
+  readonly error: OrreryError;
+  /** The number of the agent runtime whose code threw or exited, where the thread could still tell. */
+  readonly blamed: number | undefined;
+  /** The code that the thread's own `process.exit` was given. */
+  readonly exitCode: number | undefined;
+  /** How many turns the thread had begun in this generation: later ones were never seen by an agent. */
+  readonly begun: number;
+}
+
+export interface SlotEvents {
+  ready(slot: Slot): void;
+  exited(slot: Slot, end: SlotEnd): void;
+  outcomes(slot: Slot, outcomes: readonly TurnOutcome[]): void;
+  delta(slot: Slot, delivery: DeliveryId, text: string): void;
+  changed(slot: Slot): void;
+}
+
+export interface SlotOptions {
+  readonly label: string;
+  readonly number: number;
+  readonly dedicated: boolean;
+  readonly piscina: () => Piscina;
+  readonly heartbeatMs: number;
+  readonly log: { readonly level: string; readonly pretty: boolean };
+  readonly events: SlotEvents;
+}
+
+/** Looks at its counter and answers what is to be done; the pool's monitor owns the clock. */
+export interface SlotPulse {
+  readonly beat: number;
+  readonly running: number;
+}
+
+export class Slot {
+  readonly label: string;
+  readonly number: number;
+  readonly dedicated: boolean;
+  readonly #options: SlotOptions;
+  #state: SlotState = { status: 'exited', generation: 0, exit: 'clean' };
+  #remote: Remote | undefined;
+  #words = new Int32Array(new SharedArrayBuffer(SLOT_WORDS * 4));
+  #abort: AbortController | undefined;
+  #killCause: OrreryError | undefined;
+  #ended: Promise<void> = Promise.resolve();
+  #deltaPort: MessagePort | undefined;
+  /** Agent runtimes placed here. */
+  readonly runtimes: Set<string> = new Set();
+  /** Restarts since the pool's start. */
+  restarts = 0;
+  /** Event-loop utilization between the last two looks, 0 to 1. */
+  utilization = 0;
+  #elu: ReturnType<Worker['performance']['eventLoopUtilization']> | undefined;
+
+  constructor(options: SlotOptions) {
+    this.#options = options;
+    this.label = options.label;
+    this.number = options.number;
+    this.dedicated = options.dedicated;
+  }
+
+  get state(): SlotState {
+    return this.#state;
+  }
+
+  get generation(): number {
+    return this.#state.generation;
+  }
+
+  get remote(): Remote {
+    if (!this.#remote) throw new OrreryError('ORRERY_SLOT_NOT_READY', `Slot ${this.label} was not started`);
+    return this.#remote;
+  }
+
+  get pulse(): SlotPulse {
+    return {
+      beat: Atomics.load(this.#words, SLOT_WORD.beat),
+      running: Atomics.load(this.#words, SLOT_WORD.running),
+    };
+  }
+
+  /** Resolves when the present generation has ended. */
+  get ended(): Promise<void> {
+    return this.#ended;
+  }
+
+  /** Begins a new generation. Only an exited slot can begin one. */
+  start(): void {
+    this.#apply({ type: 'restart' });
+    if (this.#state.status !== 'starting') return;
+    const { generation } = this.#state;
+    const calls = new MessageChannel();
+    const deltas = new MessageChannel();
+    const words = new SharedArrayBuffer(SLOT_WORDS * 4);
+    const abort = new AbortController();
+    this.#words = new Int32Array(words);
+    this.#abort = abort;
+    this.#killCause = undefined;
+    this.#elu = undefined;
+    this.utilization = 0;
+    this.#remote = new Remote(calls.port1);
+    this.#listen(deltas.port1);
+    const task: ResidentTask = {
+      slot: this.number,
+      generation,
+      port: calls.port2,
+      deltaPort: deltas.port2,
+      words,
+      heartbeatMs: this.#options.heartbeatMs,
+      log: this.#options.log,
+    };
+    const run = this.#options.piscina().run(task, { transferList: [calls.port2, deltas.port2], signal: abort.signal });
+    this.#ended = run.then(
+      () => this.#exit('clean', undefined),
+      (error: unknown) => this.#exit(exitOf(error, this.#killCause), error),
+    );
+    void this.#collect(this.#remote, generation);
+  }
+
+  /** Terminates the thread. Native code cannot be stopped: the thread may live on as a zombie. */
+  kill(cause: OrreryError): void {
+    if (this.#state.status === 'exited' || this.#killCause) return;
+    this.#killCause = cause;
+    this.#abort?.abort();
+  }
+
+  /** Stops every agent within the time, then the thread; kills it when it does not end by then. */
+  async stop(timeoutMs: number): Promise<boolean> {
+    if (this.#state.status === 'exited') return true;
+    this.#apply({ type: 'drain' });
+    const timer = setTimeout(() => {
+      this.kill(new OrreryError('ORRERY_SHUTDOWN_DEADLINE', `Slot ${this.label} did not stop within ${timeoutMs} ms`));
+    }, timeoutMs);
+    // A host that dies while it stops has nothing left to stop.
+    await this.remote.host.stop(Math.max(0, timeoutMs - STOP_MARGIN_MS)).catch(() => undefined);
+    await this.#ended;
+    clearTimeout(timer);
+    return this.#isClean();
+  }
+
+  /** Tells the machine what a look at the heartbeat found. */
+  judged(silent: boolean, now: number): void {
+    if (silent && this.#state.status === 'ready') this.#apply({ type: 'silent', at: now });
+    if (!silent && this.#state.status === 'unresponsive') this.#apply({ type: 'beat', at: now });
+  }
+
+  /** Measures the loop utilization since the last call: 1.7 us, and tells a stuck thread from an idle one. */
+  measure(): void {
+    const worker = this.thread;
+    if (!worker) return;
+    const now = worker.performance.eventLoopUtilization();
+    this.utilization = this.#elu ? worker.performance.eventLoopUtilization(now, this.#elu).utilization : 0;
+    this.#elu = now;
+  }
+
+  /** The thread of the present generation, once it said who it is. */
+  get thread(): Worker | undefined {
+    const threadId = Atomics.load(this.#words, SLOT_WORD.threadId);
+    if (threadId <= 0) return undefined;
+    return this.#options.piscina().threads.find((worker) => worker.threadId === threadId);
+  }
+
+  #isClean(): boolean {
+    return this.#state.status === 'exited' && this.#state.exit === 'clean';
+  }
+
+  /** Keeps one `collect` under way; the first answer of any kind proves that the host is up. */
+  async #collect(remote: Remote, generation: number): Promise<void> {
+    try {
+      // A round trip that does nothing, so that `ready` means ready: the host serves calls.
+      await remote.host.cancel([], 'cancelled');
+      if (this.#state.generation !== generation) return;
+      this.#apply({ type: 'ready', at: Date.now() });
+      if (this.#state.status === 'ready') this.#options.events.ready(this);
+      for (;;) {
+        const outcomes = await remote.host.collect();
+        if (outcomes.length > 0) this.#options.events.outcomes(this, outcomes);
+        if (this.#state.generation !== generation || this.#state.status === 'exited') return;
+        if (outcomes.length === 0 && this.#state.status === 'draining') return;
+      }
+    } catch {
+      // The channel closed: the end of the resident task tells why.
+    }
+  }
+
+  #listen(port: MessagePort): void {
+    this.#deltaPort = port;
+    const { events } = this.#options;
+    let taken = 0;
+    port.on('message', (pairs: readonly string[]) => {
+      for (let i = 0; i + 1 < pairs.length; i += 2) events.delta(this, pairs[i] ?? '', pairs[i + 1] ?? '');
+      // Credit goes back in halves: one message for many.
+      taken += 1;
+      if (taken < DELTA_CREDITS / 2) return;
+      port.postMessage(taken);
+      taken = 0;
+    });
+  }
+
+  /** At most once a generation: ports close and the task rejects in either order, and only the task is listened to. */
+  #exit(exit: SlotExit, cause: unknown): void {
+    const error = this.#killCause ?? endError(this.label, exit, cause);
+    const blamed = Atomics.load(this.#words, SLOT_WORD.blamed);
+    this.#apply({ type: 'exit', exit });
+    this.#remote?.close(error);
+    this.#deltaPort?.close();
+    this.#options.events.exited(this, {
+      exit,
+      error,
+      blamed: blamed > 0 ? blamed : undefined,
+      exitCode: exitCodeOf(cause),
+      begun: Atomics.load(this.#words, SLOT_WORD.begun),
+    });
+  }
+
+  #apply(event: SlotEvent): void {
+    const next = transitionSlot(this.#state, event);
+    if (!next) return;
+    this.#state = next;
+    this.#options.events.changed(this);
+  }
+}
+
+/** Time that a host keeps for itself between its agents' stop and the kill. */
+const STOP_MARGIN_MS = 250;
+
+function exitOf(error: unknown, killCause: OrreryError | undefined): SlotExit {
+  if (killCause) return 'killed';
+  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  return code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'oom' : 'crashed';
+}
+
+/** Piscina says it in a sentence only. */
+function exitCodeOf(cause: unknown): number | undefined {
+  const match = /exited with code: (\d+)/.exec(messageOf(cause));
+  return match ? Number(match[1]) : undefined;
+}
+
+function endError(label: string, exit: SlotExit, cause: unknown): OrreryError {
+  const options = { details: { slot: label }, ...(cause === undefined ? {} : { cause }) };
+  if (exit === 'oom') {
+    return new OrreryError('ORRERY_WORKER_OUT_OF_MEMORY', `Slot ${label} reached its heap limit`, options);
+  }
+  const why = cause === undefined ? 'it ended' : messageOf(cause);
+  return new OrreryError('ORRERY_WORKER_EXITED', `Slot ${label} ended: ${why}`, options);
+}

@@ -1,0 +1,2 @@
+export { type HeartbeatLimits, HeartbeatJudge, type Judgement } from './heartbeat.ts';
+export { type RestartPolicy, RestartTracker } from './restart-tracker.ts';

@@ -1,0 +1,190 @@
+/**
+ * Owns the channels of a running host: one manager for each, its adapter made from the configuration, and the way between
+ * a channel and delivery in both directions.
+ */
+import type { Logger } from 'pino';
+import {
+  type Accepted,
+  type ConnectionState,
+  type DeliveryListener,
+  type InboundMessage,
+  OrreryError,
+} from '../../protocol/index.ts';
+import type { ChannelManagers, ChannelStatus } from '../api.ts';
+import { type AgentRef, type Channel, type ChannelHost, ChannelManager } from '../channels/index.ts';
+import type { ChannelConfig, RouteRule } from '../config/types.ts';
+import { type DeliveryEngine, type Intake, type Origin, OriginBook } from '../delivery/index.ts';
+import { type AgentNames, type Router, agentNames, compileRoutes } from '../routing/index.ts';
+
+export interface ChannelsOptions {
+  readonly configs: Readonly<Record<string, ChannelConfig>>;
+  readonly routing: readonly RouteRule[];
+  readonly agents: ReadonlySet<string>;
+  readonly defaultAgent: string;
+  readonly intake: Intake;
+  readonly engine: DeliveryEngine;
+  readonly log: Logger;
+  /** Makes the adapter of a configured channel; a new one for each start. */
+  readonly create: (name: string, config: ChannelConfig) => Channel;
+  /** Milliseconds that turns in flight get when a channel is stopped or restarted. */
+  readonly shutdownTimeoutMs: number;
+}
+
+interface Hosted {
+  readonly manager: ChannelManager;
+  readonly origin: Origin;
+  readonly type: string;
+  /** The agent of all of the channel's messages that name none. */
+  readonly agent: string | undefined;
+}
+
+export class HostedChannels implements ChannelManagers, ChannelHost {
+  readonly #options: ChannelsOptions;
+  readonly #byName = new Map<string, Hosted>();
+  readonly #byManager = new Map<ChannelManager, Hosted>();
+  readonly #route: Router;
+  readonly #names: AgentNames;
+  readonly #sends = new AbortController();
+
+  constructor(options: ChannelsOptions) {
+    this.#options = options;
+    this.#route = compileRoutes(options.routing);
+    this.#names = agentNames(options.agents);
+    for (const [name, config] of Object.entries(options.configs)) this.#add(name, config);
+  }
+
+  /** Starts all channels, one after another. Rejects when one fails for good; those that run then are the caller's to stop. */
+  async start(): Promise<void> {
+    for (const name of this.#byName.keys()) await this.#start(name);
+  }
+
+  list(): readonly ChannelStatus[] {
+    return [...this.#byName.keys()].map((name) => this.#status(name));
+  }
+
+  get(name: string): ChannelManager | undefined {
+    return this.#byName.get(name)?.manager;
+  }
+
+  async restart(name: string): Promise<ChannelStatus> {
+    if (!this.#byName.has(name)) throw new OrreryError('ORRERY_NOT_FOUND', `There is no channel "${name}"`);
+    await this.#start(name);
+    return this.#status(name);
+  }
+
+  /** Closes all channels. Turns have ended by then: nothing is waited for. */
+  async stop(): Promise<void> {
+    this.#sends.abort();
+    await Promise.all([...this.#byName.values()].map(({ manager }) => manager.withShutdownTimeout(0).stop()));
+  }
+
+  /** Routes a message by the configured rules; throws a typed error when no agent is found. */
+  route(
+    inbound: InboundMessage,
+    names: AgentNames = this.#names,
+    defaultAgent: string = this.#options.defaultAgent,
+  ): string {
+    const result = this.#route(inbound, { agents: names, defaultAgent });
+    if ('agent' in result) return result.agent;
+    const message =
+      result.rejected === 'ORRERY_AGENT_UNKNOWN'
+        ? `There is no agent "${inbound.agent ?? ''}"`
+        : `No agent is found for this message of channel "${inbound.channel}"`;
+    throw new OrreryError(result.rejected, message);
+  }
+
+  // What managers ask
+
+  accept(
+    inbound: InboundMessage,
+    o: {
+      readonly agents: ReadonlyMap<string, AgentRef> | undefined;
+      readonly defaultAgent: string;
+      readonly manager: ChannelManager;
+      readonly listener?: DeliveryListener;
+    },
+  ): Promise<Accepted> {
+    const hosted = this.#hostedOf(o.manager);
+    const route = (message: InboundMessage): string => {
+      if (!o.agents) return alone(message, o.defaultAgent);
+      if (hosted.agent !== undefined && message.agent === undefined) return hosted.agent;
+      return this.route(message, agentNames(o.agents), o.defaultAgent);
+    };
+    return this.#options.intake.accept(inbound, route, hosted.origin, o.listener);
+  }
+
+  abort(manager: ChannelManager): void {
+    this.#options.engine.abort('shutdown', this.#hostedOf(manager).origin);
+  }
+
+  settled(manager: ChannelManager): Promise<void> {
+    return this.#hostedOf(manager).origin.book.settled();
+  }
+
+  #add(name: string, config: ChannelConfig): void {
+    const { defaultAgent, log, shutdownTimeoutMs, agents } = this.#options;
+    const manager = new ChannelManager(defaultAgent, {
+      host: this,
+      log,
+      shutdownTimeoutMs,
+      onState: (state) => logState(log, name, state),
+    });
+    const refs = new Map<string, AgentRef>();
+    for (const agent of agents) refs.set(agent, { name: agent, host: this });
+    manager.setAgents(refs, defaultAgent);
+    const hosted = { manager, origin: this.#originOf(manager), type: config.type, agent: config.agent };
+    this.#byName.set(name, hosted);
+    this.#byManager.set(manager, hosted);
+  }
+
+  async #start(name: string): Promise<void> {
+    const hosted = this.#byName.get(name);
+    const config = this.#options.configs[name];
+    if (!hosted || !config) return;
+    await hosted.manager.start(this.#options.create(name, config), { name });
+  }
+
+  /** A manager that the library's user made for itself becomes known with its first message. */
+  #hostedOf(manager: ChannelManager): Hosted {
+    const known = this.#byManager.get(manager);
+    if (known) return known;
+    const hosted = { manager, origin: this.#originOf(manager), type: manager.type, agent: undefined };
+    this.#byManager.set(manager, hosted);
+    return hosted;
+  }
+
+  #originOf(manager: ChannelManager): Origin {
+    const { signal } = this.#sends;
+    return {
+      book: new OriginBook(),
+      reply: async (out, key) => {
+        await manager.send(out, { key, signal });
+      },
+      error: (out, key) => manager.sendError(out, { key, signal }),
+      typing: (target) => manager.startTyping(target),
+    };
+  }
+
+  #status(name: string): ChannelStatus {
+    const hosted = this.#byName.get(name);
+    const state = hosted?.manager.connection ?? { status: 'idle' };
+    return {
+      name,
+      type: hosted?.type ?? '',
+      connected: hosted?.manager.isConnected() ?? false,
+      state,
+      metadata: hosted?.manager.state().metadata ?? {},
+    };
+  }
+}
+
+/** Before `setAgents` a manager has its default agent alone, whatever the rules say. */
+function alone(inbound: InboundMessage, defaultAgent: string): string {
+  if (inbound.agent === undefined || inbound.agent === defaultAgent) return defaultAgent;
+  throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${inbound.agent}" behind this channel`);
+}
+
+function logState(log: Logger, channel: string, state: ConnectionState): void {
+  const level = state.status === 'waiting' ? 'warn' : 'info';
+  log[level]({ channel, state: state.status }, `channel ${channel} is ${state.status}`);
+}

@@ -1,0 +1,21 @@
+/** Owns how a slot looks to delivery. One object for a slot, whatever its generation. */
+import type { TurnHost } from '../delivery/index.ts';
+import type { Slot } from '../pool/index.ts';
+
+const HOSTS = new WeakMap<Slot, TurnHost>();
+
+export function turnHostOf(slot: Slot): TurnHost {
+  const known = HOSTS.get(slot);
+  if (known) return known;
+  const host: TurnHost = {
+    number: slot.number,
+    label: slot.label,
+    get generation() {
+      return slot.generation;
+    },
+    dispatch: (turns) => slot.remote.host.dispatch(turns),
+    cancel: (ids, cause) => slot.remote.host.cancel(ids, cause),
+  };
+  HOSTS.set(slot, host);
+  return host;
+}

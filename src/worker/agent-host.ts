@@ -1,0 +1,203 @@
+/**
+ * Owns a slot's agents on the worker's side of the contract: starts and stops them, takes turns in, hands outcomes back.
+ *
+ * Outcomes go out in whichever call is there: the `dispatch` that brought the turns, when they are done before the loop
+ * has turned once, else the `collect` that main keeps waiting. So a fast turn costs one round trip and a slow one blocks
+ * no other's reply.
+ */
+import type { Logger } from 'pino';
+import {
+  type AgentHostContract,
+  type AgentSpec,
+  type AgentStartResult,
+  type CancelCause,
+  type ChatMessage,
+  type DeliveryId,
+  OrreryError,
+  type RuntimeId,
+  SLOT_WORD,
+  type TurnOutcome,
+  type TurnRequest,
+  toWire,
+} from '../protocol/index.ts';
+import type { AgentDefinition } from './agent.ts';
+import { AgentRuntime } from './agent-runtime.ts';
+import type { DeltaSender } from './deltas.ts';
+import type { SessionStore } from './sessions/store.ts';
+import { cancelError } from './turn.ts';
+
+export interface AgentHostParts {
+  readonly store: SessionStore;
+  readonly deltas: DeltaSender;
+  readonly log: Logger;
+  readonly load: (source: AgentSpec['source']) => Promise<AgentDefinition>;
+  /** The slot's shared words. */
+  readonly words: Int32Array;
+}
+
+/** The turns of one `dispatch` that have not settled, and the way to end its wait. */
+interface ReceiptWindow {
+  open: number;
+  readonly close: () => void;
+}
+
+export class AgentHost implements AgentHostContract {
+  readonly #parts: AgentHostParts;
+  /** In order of start: stopping goes the other way. */
+  readonly #runtimes = new Map<RuntimeId, AgentRuntime>();
+  /** Where each running delivery runs. */
+  readonly #turns = new Map<DeliveryId, AgentRuntime>();
+  #outcomes: TurnOutcome[] = [];
+  #collector: ((outcomes: readonly TurnOutcome[]) => void) | undefined;
+  #handing = false;
+  #windows = 0;
+  #stopped: Promise<void> | undefined;
+  readonly #ended = Promise.withResolvers<void>();
+
+  constructor(parts: AgentHostParts) {
+    this.#parts = parts;
+  }
+
+  /** Resolves when the host was stopped as asked. */
+  get ended(): Promise<void> {
+    return this.#ended.promise;
+  }
+
+  async startAgents(specs: readonly AgentSpec[]): Promise<readonly AgentStartResult[]> {
+    const results: AgentStartResult[] = [];
+    for (const spec of specs) results.push(await this.#start(spec));
+    return results;
+  }
+
+  async stopAgents(runtimes: readonly RuntimeId[], timeoutMs: number): Promise<void> {
+    const wanted = new Set(runtimes);
+    await this.#stopAll(
+      [...this.#runtimes.values()].filter((r) => wanted.has(r.runtime)),
+      timeoutMs,
+    );
+  }
+
+  async dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const window: ReceiptWindow = { open: turns.length, close: resolve };
+    this.#windows += 1;
+    for (const turn of turns) this.#begin(turn, window);
+    this.#tellRunning();
+    // Turns that need no I/O settle in microtasks, before the loop turns once.
+    const immediate = setImmediate(resolve);
+    await promise;
+    clearImmediate(immediate);
+    this.#windows -= 1;
+    return this.#take();
+  }
+
+  collect(): Promise<readonly TurnOutcome[]> {
+    if (this.#outcomes.length > 0 || this.#stopped) return Promise.resolve(this.#take());
+    return new Promise((resolve) => {
+      this.#collector = resolve;
+    });
+  }
+
+  cancel(ids: readonly DeliveryId[], cause: CancelCause): Promise<void> {
+    for (const id of ids) this.#turns.get(id)?.abort(id, cancelError(cause));
+    return Promise.resolve();
+  }
+
+  history(agent: string, session: string): Promise<readonly ChatMessage[]> {
+    return Promise.resolve(this.#parts.store.load({ agent, namespace: session }).messages);
+  }
+
+  stop(timeoutMs: number): Promise<void> {
+    this.#stopped ??= this.#stopAll([...this.#runtimes.values()], timeoutMs).then(() => {
+      this.#handOver();
+      this.#collector?.([]);
+      this.#parts.store.close();
+      // The answer to this call must leave before the resident task, and with it the thread's work, ends.
+      setImmediate(this.#ended.resolve);
+    });
+    return this.#stopped;
+  }
+
+  async #start(spec: AgentSpec): Promise<AgentStartResult> {
+    const { load, store, log } = this.#parts;
+    try {
+      if (this.#runtimes.has(spec.runtime)) {
+        throw new OrreryError('ORRERY_PROTOCOL', `Agent ${spec.runtime} is already started in this slot`);
+      }
+      const runtime = new AgentRuntime(spec, await load(spec.source), store, log);
+      await runtime.start();
+      this.#runtimes.set(spec.runtime, runtime);
+      return { runtime: spec.runtime, ok: true };
+    } catch (error) {
+      return { runtime: spec.runtime, ok: false, error: toWire(error) };
+    }
+  }
+
+  /** Strictly one after another, the last started first: an agent may lean on those that were there before it. */
+  async #stopAll(runtimes: readonly AgentRuntime[], timeoutMs: number): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    for (const runtime of runtimes.toReversed()) {
+      await runtime.stop(Math.max(0, deadline - Date.now()), cancelError('shutdown'));
+      this.#runtimes.delete(runtime.runtime);
+    }
+  }
+
+  #begin(turn: TurnRequest, window: ReceiptWindow): void {
+    Atomics.add(this.#parts.words, SLOT_WORD.begun, 1);
+    const runtime = this.#runtimes.get(turn.runtime);
+    if (!runtime || this.#stopped) {
+      const error = new OrreryError('ORRERY_SLOT_NOT_READY', `Agent ${turn.runtime} is not running in this slot`);
+      this.#settle({ id: turn.id, error: toWire(error), streamed: false }, window);
+      return;
+    }
+    this.#turns.set(turn.id, runtime);
+    let streamed = false;
+    const onDelta = turn.stream
+      ? (text: string): void => {
+          streamed = true;
+          this.#parts.deltas.push(turn.id, text);
+        }
+      : undefined;
+    runtime.run(turn, onDelta).then(
+      (reply) => this.#settle({ id: turn.id, reply }, window),
+      (error: unknown) => this.#settle({ id: turn.id, error: toWire(error), streamed }, window),
+    );
+  }
+
+  #settle(outcome: TurnOutcome, window: ReceiptWindow): void {
+    this.#turns.delete(outcome.id);
+    this.#parts.deltas.drop(outcome.id);
+    this.#outcomes.push(outcome);
+    window.open -= 1;
+    if (window.open === 0) window.close();
+    this.#schedule();
+  }
+
+  /** Hands outcomes to the waiting `collect`, unless a `dispatch` is about to return and takes them along. */
+  #schedule(): void {
+    if (this.#handing || this.#windows > 0 || !this.#collector) return;
+    this.#handing = true;
+    queueMicrotask(() => {
+      this.#handing = false;
+      this.#handOver();
+    });
+  }
+
+  #handOver(): void {
+    const collector = this.#collector;
+    if (!collector || this.#outcomes.length === 0) return;
+    this.#collector = undefined;
+    collector(this.#take());
+  }
+
+  #tellRunning(): void {
+    Atomics.store(this.#parts.words, SLOT_WORD.running, this.#turns.size);
+  }
+
+  #take(): readonly TurnOutcome[] {
+    const outcomes = this.#outcomes;
+    this.#outcomes = [];
+    this.#tellRunning();
+    return outcomes;
+  }
+}

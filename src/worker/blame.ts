@@ -1,0 +1,27 @@
+/**
+ * Owns the answer to "whose code was that?" when a thread dies of an uncaught error or an exit: the asynchronous context
+ * of an agent carries its number, and the dying thread writes it into a shared word, the one thing it can still do.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { SLOT_WORD } from '../protocol/index.ts';
+
+const current = new AsyncLocalStorage<number>();
+
+/** Runs `work`, and everything that it starts, as the code of the agent with this number. */
+export function runAs<T>(agent: number, work: () => T): T {
+  return current.run(agent, work);
+}
+
+/** Writes the guilty agent's number into the slot's words when the thread throws or exits. */
+export function installBlame(words: Int32Array): void {
+  const blame = (): void => {
+    const agent = current.getStore();
+    if (agent !== undefined) Atomics.store(words, SLOT_WORD.blamed, agent);
+  };
+  process.on('uncaughtExceptionMonitor', blame);
+  const exit = process.exit.bind(process);
+  process.exit = (code?: number | string | null): never => {
+    blame();
+    return exit(code);
+  };
+}
