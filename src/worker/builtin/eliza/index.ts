@@ -6,7 +6,7 @@ import { SCRIPT } from './script/index.ts';
 
 /**
  * Past turns are answered again, silently, to find out which reassemblies come next and what is remembered. So there is no
- * map of sessions that grows or goes stale: a cleared session is forgotten, one that moved to another thread is not. The
+ * map of sessions that grows or goes stale: a cleared session is forgotten, and a retried turn gets the same answer. The
  * turns are taken in blocks of this many, the present block and the one before: a window that slid by one turn would
  * forget a use for every new one, and so repeat itself.
  */
