@@ -41,7 +41,7 @@ export function pathText(path: KeyPath): string {
   let text = '';
   for (const key of path) {
     if (typeof key === 'number') text += `[${key}]`;
-    else if (/^[A-Za-z_$][\w$-]*$/.test(key)) text += text === '' ? key : `.${key}`;
+    else if (/^(?:--)?[A-Za-z_$][\w$-]*$/.test(key)) text += text === '' ? key : `.${key}`;
     else text += `[${JSON.stringify(key)}]`;
   }
   return text;
@@ -82,7 +82,7 @@ export function didYouMean(word: string, known: Iterable<string>): string | unde
   let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
   for (const candidate of known) {
     const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance && distance < Math.max(candidate.length, 2)) {
+    if (distance < bestDistance && distance * 2 <= candidate.length) {
       best = candidate;
       bestDistance = distance;
     }

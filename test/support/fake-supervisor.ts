@@ -1,0 +1,144 @@
+/** Owns a supervisor for tests of what stands around one: it answers at once, keeps what it was asked, and runs no agent. */
+import type { Supervisor, Status } from '../../src/main/api.ts';
+import { type InboundMessage, NO_USAGE, OrreryError } from '../../src/protocol/index.ts';
+
+export interface FakeSupervisor extends Supervisor {
+  readonly calls: string[];
+  /** Messages under way: `slow` answers when its turn is cancelled or released. */
+  readonly release: () => void;
+}
+
+/** Agents: `echo` answers in two deltas, `slow` waits, `broken` fails. */
+export function fakeSupervisor(
+  o: { readonly clean?: boolean; readonly metadata?: Record<string, string> } = {},
+): FakeSupervisor {
+  const calls: string[] = [];
+  const released = Promise.withResolvers<void>();
+  const deadLetter = {
+    id: 'd-1',
+    agent: 'broken',
+    reason: 'exhausted',
+    attempts: 3,
+    diedAt: 1_700_000_000_000,
+    inbound: {
+      id: 'm-1',
+      channel: 'web',
+      namespace: 'web:alice',
+      message: { role: 'user', content: 'the lost words' },
+      metadata: {},
+      receivedAt: 1_700_000_000_000,
+    },
+    error: { code: 'ORRERY_AGENT_FAILED', message: 'it broke' },
+  } as const;
+  const agents = ['echo', 'slow', 'broken'].map((name) => ({
+    name,
+    source: 'builtin:echo',
+    isolation: 'shared' as const,
+    replicas: [{ runtime: name, slot: 'shared-0', state: { status: 'idle' } as const }],
+    restarts: 0,
+  }));
+  const channel = {
+    name: 'web',
+    type: 'gateway',
+    connected: true,
+    state: { status: 'open', since: 1 } as const,
+    metadata: o.metadata ?? {},
+  };
+  let state: Status['state'] = 'idle';
+
+  const supervisor: FakeSupervisor = {
+    calls,
+    release: released.resolve,
+    start() {
+      calls.push('start');
+      state = 'running';
+      return Promise.resolve();
+    },
+    status: () => ({
+      version: '0.0.0',
+      pid: process.pid,
+      state,
+      startedAt: 1,
+      journal: 'memory',
+      defaultAgent: 'echo',
+      agents,
+      slots: [],
+      channels: [channel],
+      messages: {
+        received: 4,
+        rejected: 1,
+        inIntake: 0,
+        accepted: 3,
+        recovered: 0,
+        replayed: 0,
+        answered: 2,
+        dead: 1,
+        pending: 0,
+        rejectedBy: { unroutable: 1 },
+        deadBy: { exhausted: 1 },
+      },
+      zombies: 0,
+      loopDelayMs: { p50: 1, p99: 2, max: 3 },
+    }),
+    readiness: () => ({ ready: true, reasons: [] }),
+    drain(options) {
+      calls.push(`drain ${options?.timeoutMs ?? 'default'}`);
+      state = 'draining';
+      return Promise.resolve({
+        clean: o.clean ?? true,
+        answered: 2,
+        unfinished: o.clean === false ? 1 : 0,
+        durationMs: 5,
+      });
+    },
+    close() {
+      calls.push('close');
+      state = 'closed';
+      return Promise.resolve();
+    },
+    channels: {
+      list: () => [channel],
+      get: () => undefined,
+      restart: (name) => (name === 'web' ? Promise.resolve(channel) : Promise.reject(missing(name))),
+    },
+    agents: {
+      list: () => agents,
+      restart(name) {
+        const agent = agents.find((a) => a.name === name);
+        if (agent !== undefined) return Promise.resolve(agent);
+        return Promise.reject(new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${name}"`));
+      },
+    },
+    deadLetters: { list: () => [deadLetter], get: (id) => (id === deadLetter.id ? deadLetter : undefined) },
+    inject: (message, options) => inject(message, options ?? {}),
+    cancel: () => false,
+    metrics: () => Promise.resolve(''),
+    [Symbol.asyncDispose]: () => supervisor.close(),
+  };
+
+  async function inject(
+    message: InboundMessage,
+    { signal, onDelta }: { signal?: AbortSignal; onDelta?: (text: string) => void },
+  ): ReturnType<Supervisor['inject']> {
+    const agent = message.agent ?? 'echo';
+    const { content } = message.message;
+    calls.push(`inject ${agent} ${content}`);
+    if (agent === 'broken') throw new OrreryError('ORRERY_AGENT_FAILED', 'it broke', { cause: new Error('why') });
+    onDelta?.(content.slice(0, 2));
+    if (agent === 'slow') await Promise.race([released.promise, cancelled(signal)]);
+    onDelta?.(content.slice(2));
+    const reply = { role: 'assistant', content } as const;
+    return { message: reply, usage: NO_USAGE, steps: 0, id: `d-${message.id}`, agent, namespace: message.namespace };
+  }
+  return supervisor;
+}
+
+function cancelled(signal: AbortSignal | undefined): Promise<never> {
+  return new Promise((_, reject) => {
+    signal?.addEventListener('abort', () => reject(new OrreryError('ORRERY_CANCELLED', 'The turn was cancelled')));
+  });
+}
+
+function missing(name: string): OrreryError {
+  return new OrreryError('ORRERY_NOT_FOUND', `There is no channel "${name}"`);
+}
