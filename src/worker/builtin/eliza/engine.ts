@@ -71,7 +71,11 @@ interface Found {
 function rankClauses(script: Script, clauses: readonly (readonly Word[])[]): readonly Found[] {
   const found: Found[] = [];
   for (const clause of clauses) {
-    const keys = [...new Set(clause.map((word) => script.keys.get(word.low)).filter((key) => key !== undefined))];
+    const keys: Key[] = [];
+    for (const word of clause) {
+      const key = script.keys.get(word.low);
+      if (key !== undefined && !keys.includes(key)) keys.push(key);
+    }
     const [top] = keys.sort((a, b) => b.rank - a.rank);
     if (top !== undefined) found.push({ clause, keys, rank: top.rank });
   }

@@ -10,7 +10,7 @@ import { SCRIPT } from './script/index.ts';
  * turns are taken in blocks of this many, the present block and the one before: a window that slid by one turn would
  * forget a use for every new one, and so repeat itself.
  */
-const BLOCK_TURNS = 24;
+const BLOCK_TURNS = 16;
 const WORDS_PER_DELTA = 4;
 
 let compiled: Script | undefined;

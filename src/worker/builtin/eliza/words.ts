@@ -7,54 +7,56 @@ export interface Word {
 }
 
 /** What is read of one message; the rest changes no answer, and so a long message costs no more than this. */
-export const MAX_READ_CHARS = 2000;
+export const MAX_READ_CHARS = 1000;
 
 /** Clauses end where a sentence or a thought does. */
 const CLAUSE_END = /[.,;:!?()[\]{}"“”«»…\n\r\u2013\u2014。，！？、]+|\s-+\s|\s(?:but|however)\s/giu;
 const WORD = /[\p{L}\p{M}\p{N}]+(?:['-][\p{L}\p{M}\p{N}]+)*'?/gu;
 
 /** Spellings that mean the same to every rule. */
-const SPELLINGS: Readonly<Record<string, string>> = {
-  "i'm": 'I am',
-  im: 'I am',
-  "i've": 'I have',
-  ive: 'I have',
-  "i'll": 'I will',
-  "i'd": 'I would',
-  "you're": 'you are',
-  youre: 'you are',
-  "you've": 'you have',
-  "you'll": 'you will',
-  "you'd": 'you would',
-  u: 'you',
-  ur: 'your',
-  "can't": 'cannot',
-  cant: 'cannot',
-  "won't": 'will not',
-  wont: 'will not',
-  dont: "don't",
-  didnt: "didn't",
-  isnt: "isn't",
-  "what's": 'what is',
-  whats: 'what is',
-  "who's": 'who is',
-  "where's": 'where is',
-  "how's": 'how is',
-  gonna: 'going to',
-  wanna: 'want to',
-  gotta: 'have to',
-  mom: 'mother',
-  mum: 'mother',
-  mommy: 'mother',
-  mummy: 'mother',
-  dad: 'father',
-  daddy: 'father',
-  thx: 'thanks',
-  ty: 'thanks',
-  pls: 'please',
-  cuz: 'because',
-  cos: 'because',
-};
+const SPELLINGS: ReadonlyMap<string, readonly Word[]> = new Map(
+  Object.entries({
+    "i'm": 'I am',
+    im: 'I am',
+    "i've": 'I have',
+    ive: 'I have',
+    "i'll": 'I will',
+    "i'd": 'I would',
+    "you're": 'you are',
+    youre: 'you are',
+    "you've": 'you have',
+    "you'll": 'you will',
+    "you'd": 'you would',
+    u: 'you',
+    ur: 'your',
+    "can't": 'cannot',
+    cant: 'cannot',
+    "won't": 'will not',
+    wont: 'will not',
+    dont: "don't",
+    didnt: "didn't",
+    isnt: "isn't",
+    "what's": 'what is',
+    whats: 'what is',
+    "who's": 'who is',
+    "where's": 'where is',
+    "how's": 'how is',
+    gonna: 'going to',
+    wanna: 'want to',
+    gotta: 'have to',
+    mom: 'mother',
+    mum: 'mother',
+    mommy: 'mother',
+    mummy: 'mother',
+    dad: 'father',
+    daddy: 'father',
+    thx: 'thanks',
+    ty: 'thanks',
+    pls: 'please',
+    cuz: 'because',
+    cos: 'because',
+  }).map(([written, meant]) => [written, meant.split(' ').map((text) => ({ text, low: text.toLowerCase() }))]),
+);
 
 /** Splits a text into clauses of at least one word each. */
 export function readClauses(text: string): readonly (readonly Word[])[] {
@@ -76,13 +78,15 @@ function cut(text: string): string {
 function readWords(clause: string | undefined): readonly Word[] {
   const found = clause?.match(WORD) ?? [];
   const shouted = found.length > 1 && found.every((word) => word === word.toUpperCase());
-  return found.flatMap((written, index) => {
+  const words: Word[] = [];
+  for (const [index, written] of found.entries()) {
     const low = written.toLowerCase();
-    const spelling = Object.hasOwn(SPELLINGS, low) ? SPELLINGS[low] : undefined;
-    if (spelling !== undefined) return spelling.split(' ').map((text) => ({ text, low: text.toLowerCase() }));
+    const spelled = SPELLINGS.get(low);
+    if (spelled !== undefined) words.push(...spelled);
     // The capital of a sentence's first word says nothing in the middle of an answer; a name's does.
-    return [{ text: shouted || index === 0 ? low : written, low }];
-  });
+    else words.push({ text: shouted || index === 0 ? low : written, low });
+  }
+  return words;
 }
 
 /** Two words that change together; longer before shorter. */
