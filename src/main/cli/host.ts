@@ -1,19 +1,23 @@
 /** Owns a supervisor that runs inside a command: with the data directory's lock and the control socket around it. */
 import type { Logger } from 'pino';
+import type { OrreryError } from '../../protocol/index.ts';
 import type { DrainReport, Supervisor } from '../api.ts';
 import type { ResolvedConfig } from '../config/index.ts';
 import { type ControlServer, startControl } from '../ops/control.ts';
 import { lockDataDir } from '../ops/lock.ts';
-import { packageVersion } from './version.ts';
+import { VERSION } from '../ops/version.ts';
 
-export type CreateSupervisor = (config: ResolvedConfig, log: Logger) => Promise<Supervisor>;
+export type CreateSupervisor = (
+  config: ResolvedConfig,
+  o: { readonly log: Logger; readonly onFatal: (error: OrreryError) => void },
+) => Promise<Supervisor>;
 
-/** A supervisor may also be drained from inside, through its gateway; `ended` tells of it. */
-type EndingSupervisor = Supervisor & { readonly ended?: Promise<DrainReport> };
+/** A drain that came in through the gateway is found by looking; in milliseconds. */
+const STATE_LOOK_MS = 100;
 
 export interface Host {
   readonly supervisor: Supervisor;
-  /** Resolves with the report once the supervisor was drained, by whomever. */
+  /** Resolves with the report once the supervisor was drained, by whomever; rejects when only a new process helps. */
   readonly ended: Promise<DrainReport>;
   /** Drains; a second call gets the first one's report. */
   stop(o?: { readonly timeoutMs?: number }): Promise<DrainReport>;
@@ -22,9 +26,9 @@ export interface Host {
 }
 
 /** Creates the supervisor that the package is about; its import is late, because most commands need none. */
-export const createRealSupervisor: CreateSupervisor = async (config, log) => {
+export const createRealSupervisor: CreateSupervisor = async (config, o) => {
   const { createSupervisor } = await import('../supervisor.ts');
-  return createSupervisor({ agents: {} }, { dir: config.dir, resolved: config, log });
+  return createSupervisor({ agents: {} }, { ...o, dir: config.dir, resolved: config });
 };
 
 /**
@@ -36,32 +40,36 @@ export async function startHost(
   log: Logger,
   create: CreateSupervisor = createRealSupervisor,
 ): Promise<Host> {
-  const lock = await lockDataDir(config.dataDir, packageVersion());
-  let supervisor: EndingSupervisor | undefined;
+  const lock = await lockDataDir(config.dataDir, VERSION);
+  let supervisor: Supervisor | undefined;
   let control: ControlServer | undefined;
+  let look: NodeJS.Timeout | undefined;
+  const ended = Promise.withResolvers<DrainReport>();
+  ended.promise.catch(() => undefined); // whoever waits for it hears of it; a chat does not wait
 
   async function close(): Promise<void> {
+    clearInterval(look);
     await control?.close();
     await supervisor?.close();
     lock.release();
   }
 
   try {
-    const created: EndingSupervisor = await create(config, log);
+    const created = await create(config, { log, onFatal: ended.reject });
     supervisor = created;
-    const ended = Promise.withResolvers<DrainReport>();
-    void created.ended?.then(ended.resolve, ended.reject);
-    let stopping: Promise<DrainReport> | undefined;
     const stop = (o: { readonly timeoutMs?: number } = {}): Promise<DrainReport> => {
-      if (stopping === undefined) {
-        stopping = created.drain(o);
-        stopping.then(ended.resolve, ended.reject);
-      }
-      return stopping;
+      const report = created.drain(o); // idempotent: everybody gets the first one's report
+      report.then(ended.resolve, ended.reject);
+      return report;
     };
     control = await startControl({ supervisor: created, drain: stop, log }, config.dataDir);
     lock.announce(control.socket);
     await created.start();
+    look = setInterval(() => {
+      if (!created.readiness().reasons.some((reason) => reason === 'draining' || reason === 'closed')) return;
+      clearInterval(look);
+      void stop();
+    }, STATE_LOOK_MS);
     return { supervisor: created, ended: ended.promise, stop, close };
   } catch (error) {
     await close();

@@ -10,7 +10,7 @@ import { registerInit } from './init.ts';
 import { exitCodeOf, printError } from './output.ts';
 import { registerServe } from './serve.ts';
 import { registerStatus } from './status.ts';
-import { packageVersion } from './version.ts';
+import { VERSION } from '../ops/version.ts';
 
 /** Runs a command line (without Node and the script) and sets the process's exit code. Never rejects. */
 export async function main(args: readonly string[]): Promise<void> {
@@ -31,7 +31,7 @@ export async function main(args: readonly string[]): Promise<void> {
 export function createProgram(): Command {
   const program = new Command('orrery')
     .description('Hosts many LLM agents in one process and keeps them answering.')
-    .version(packageVersion(), '-V, --version')
+    .version(VERSION, '-V, --version')
     .exitOverride()
     .showSuggestionAfterError()
     .configureHelp({ showGlobalOptions: false });

@@ -29,7 +29,6 @@ export async function serve(options: ConfigOptions, create?: CreateSupervisor): 
   ]);
   const config = await loadConfig(loadOptions(options));
   const log = createLogger(config.log);
-  for (const warning of config.warnings ?? []) log.warn(warning);
   endOnUnexpected(log);
 
   const starting = startHost(config, log, create);
@@ -44,7 +43,10 @@ export async function serve(options: ConfigOptions, create?: CreateSupervisor): 
   });
   const host = await starting;
   announce(host, config, log);
-  const report = await host.ended;
+  const report = await host.ended.catch((error: unknown) => {
+    log.fatal({ err: error }, 'only a new process helps; this one ends');
+    process.exit(1);
+  });
   await host.close();
   const text = report.clean ? 'drained' : 'cut off at the shutdown deadline';
   log.info({ ...report }, text);
