@@ -52,7 +52,6 @@ function checkFiles(files: readonly string[]): void {
 async function lint(tarball: string): Promise<void> {
   const file = readFileSync(tarball);
   const { messages, pkg } = await publint({
-    pkgDir: ROOT,
     pack: { tarball: new Uint8Array(file).buffer },
     level: 'warning',
   });
