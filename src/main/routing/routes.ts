@@ -19,7 +19,7 @@ export interface RouteTargets {
 export type Router = (inbound: InboundMessage, targets: RouteTargets) => RouteResult;
 
 /** The table when no rule is configured. */
-export const DEFAULT_RULES: readonly RouteRule[] = [{ rule: 'metadataKey', key: 'agent' }];
+const DEFAULT_RULES: readonly RouteRule[] = [{ rule: 'metadataKey', key: 'agent' }];
 
 type NamedRule = Exclude<RouteRule, { readonly match: unknown }>;
 
