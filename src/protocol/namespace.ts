@@ -38,6 +38,11 @@ export class Namespace {
     return new Namespace(root, ...rest);
   }
 
+  /** Tells whether `parse` would read a key, without reading it. */
+  static isKey(key: string): boolean {
+    return key !== '' && !key.startsWith(SEPARATOR) && !key.endsWith(SEPARATOR) && !key.includes('::');
+  }
+
   /** Returns this namespace with one more segment. */
   child(segment: string): Namespace {
     return new Namespace(this.root, ...this.segments.slice(1), segment);

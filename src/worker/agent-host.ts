@@ -104,7 +104,7 @@ export class AgentHost implements AgentHostContract {
   }
 
   history(agent: string, session: string): Promise<readonly ChatMessage[]> {
-    return Promise.resolve(this.#parts.store.load({ agent, namespace: session }).messages);
+    return Promise.resolve(this.#parts.store.load({ agent, namespace: session }).read());
   }
 
   stop(timeoutMs: number): Promise<void> {

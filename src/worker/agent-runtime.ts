@@ -76,7 +76,7 @@ export class AgentRuntime implements AgentContext {
     const key = sessionOf(this.spec.agent, request);
     const session = key ? this.#store.load(key) : undefined;
     const before = request.context?.messages ?? [];
-    const history = session ? (before.length === 0 ? session.messages : [...session.messages, ...before]) : before;
+    const history = (): readonly ChatMessage[] => (session ? [...session.read(), ...before] : before);
     const turn = new AgentTurn(this, request, history);
     this.#running.set(request.id, turn);
     try {

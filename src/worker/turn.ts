@@ -25,7 +25,7 @@ const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 export class AgentTurn implements Turn {
   readonly #ctx: AgentContext;
   readonly #request: TurnRequest;
-  readonly #stored: readonly ChatMessage[];
+  readonly #stored: () => readonly ChatMessage[];
   #history: readonly ChatMessage[] | undefined;
   #namespace: Namespace | undefined;
   #log: Logger | undefined;
@@ -35,7 +35,7 @@ export class AgentTurn implements Turn {
   usage: Usage = NO_USAGE;
   steps = 0;
 
-  constructor(ctx: AgentContext, request: TurnRequest, stored: readonly ChatMessage[]) {
+  constructor(ctx: AgentContext, request: TurnRequest, stored: () => readonly ChatMessage[]) {
     this.#ctx = ctx;
     this.#request = request;
     this.#stored = stored;
@@ -67,7 +67,7 @@ export class AgentTurn implements Turn {
     return this.#namespace;
   }
   get history(): readonly ChatMessage[] {
-    this.#history ??= Object.freeze([...this.#stored]);
+    this.#history ??= Object.freeze([...this.#stored()]);
     return this.#history;
   }
   get log(): Logger {

@@ -104,7 +104,8 @@ export class Intake {
   #admit(inbound: InboundMessage, route: Route): string {
     if (this.#refusal) throw this.#refusal;
     checkInbound(inbound, this.#options.maxMessageBytes);
-    Namespace.parse(inbound.namespace);
+    // Only a key that cannot be read is read, for its error.
+    if (!Namespace.isKey(inbound.namespace)) Namespace.parse(inbound.namespace);
     return route(inbound);
   }
 

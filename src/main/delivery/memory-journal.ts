@@ -2,6 +2,7 @@
  * Owns the journal in memory: acceptance holds while the process lives, and no longer. Finished deliveries are kept under
  * their key until their retention passes or the bounds are reached, the oldest first; unfinished ones always.
  */
+import { Fifo } from '../../lib/fifo.ts';
 import {
   type Accepted,
   type DeliveredReply,
@@ -20,8 +21,8 @@ import {
 } from './journal.ts';
 
 /** Finished deliveries kept, and the characters of their messages and replies. */
-export const DEFAULT_MAX_FINISHED = 50_000;
-export const DEFAULT_MAX_FINISHED_CHARS: number = 64 * 1024 * 1024;
+export const DEFAULT_MAX_FINISHED = 20_000;
+export const DEFAULT_MAX_FINISHED_CHARS: number = 32 * 1024 * 1024;
 
 export interface MemoryJournalOptions {
   /** How long a finished delivery's id is known, in milliseconds. */
@@ -49,7 +50,7 @@ export class MemoryJournal implements Journal {
   readonly #byKey = new Map<DedupeKey, Entry>();
   readonly #byId = new Map<DeliveryId, Entry>();
   /** Finished entries in order of their end. */
-  readonly #finished = new Set<Entry>();
+  readonly #finished = new Fifo<Entry>();
   #finishedChars = 0;
   #counter = 0;
 
@@ -74,7 +75,7 @@ export class MemoryJournal implements Journal {
     entry.attempts = attempts;
     if (state.status !== 'answered' && state.status !== 'dead') return;
     entry.finishedAt = this.#options.now();
-    this.#finished.add(entry);
+    this.#finished.push(entry);
     this.#finishedChars += charsOf(entry);
     if (this.#finished.size > this.#options.maxFinished || this.#finishedChars > this.#options.maxFinishedChars) {
       this.#dropOldest();
@@ -133,19 +134,14 @@ export class MemoryJournal implements Journal {
   #expire(): void {
     const { dedupeRetentionMs, replyRetentionMs, now } = this.#options;
     const before = now() - Math.max(dedupeRetentionMs, replyRetentionMs);
-    for (const entry of this.#finished) {
-      if (entry.finishedAt > before) return;
-      this.#forget(entry);
+    for (let entry = this.#finished.peek(); entry && entry.finishedAt <= before; entry = this.#finished.peek()) {
+      this.#dropOldest();
     }
   }
 
   #dropOldest(): void {
-    const oldest = this.#finished.values().next().value;
-    if (oldest) this.#forget(oldest);
-  }
-
-  #forget(entry: Entry): void {
-    this.#finished.delete(entry);
+    const entry = this.#finished.shift();
+    if (!entry) return;
     this.#finishedChars -= charsOf(entry);
     this.#byId.delete(entry.id);
     if (this.#byKey.get(entry.key) === entry) this.#byKey.delete(entry.key);

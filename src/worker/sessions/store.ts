@@ -11,11 +11,12 @@ export interface SessionKey {
   readonly namespace: string;
 }
 
+/** A session as it was when it was loaded; later commits do not show in it. */
 export interface Session {
   /** Rises by one with every commit; 0 for a session that has none. */
   readonly version: number;
-  /** Oldest first. Never changed in place. */
-  readonly messages: readonly StoredMessage[];
+  /** Reads the messages, oldest first. Many agents never do, so that nothing is copied before. */
+  read(): readonly StoredMessage[];
 }
 
 export interface Commit {
