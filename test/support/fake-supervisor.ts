@@ -9,9 +9,7 @@ export interface FakeSupervisor extends Supervisor {
 }
 
 /** Agents: `echo` answers in two deltas, `slow` waits, `broken` fails. */
-export function fakeSupervisor(
-  o: { readonly clean?: boolean; readonly metadata?: Record<string, string> } = {},
-): FakeSupervisor {
+export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: string } = {}): FakeSupervisor {
   const calls: string[] = [];
   const released = Promise.withResolvers<void>();
   const deadLetter = {
@@ -42,7 +40,8 @@ export function fakeSupervisor(
     type: 'gateway',
     connected: true,
     state: { status: 'open', since: 1 } as const,
-    metadata: o.metadata ?? {},
+    metadata: {},
+    ...(o.url === undefined ? {} : { url: o.url }),
   };
   let state: Status['state'] = 'idle';
 
@@ -80,7 +79,7 @@ export function fakeSupervisor(
       zombies: 0,
       loopDelayMs: { p50: 1, p99: 2, max: 3 },
     }),
-    readiness: () => ({ ready: true, reasons: [] }),
+    readiness: () => (state === 'running' ? { ready: true, reasons: [] } : { ready: false, reasons: [state] }),
     drain(options) {
       calls.push(`drain ${options?.timeoutMs ?? 'default'}`);
       state = 'draining';
