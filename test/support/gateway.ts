@@ -3,8 +3,10 @@
  * routes and answers by the same contract as the supervisor. Tests that need no say over a turn's course use the URL alone,
  * so they can run against a supervisor with the agents `echo` and `fails` as well.
  */
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { EventEmitter, once } from 'node:events';
 import { type IncomingHttpHeaders, request as httpRequest } from 'node:http';
+import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Logger, pino } from 'pino';
 import { WebSocket } from 'ws';
@@ -287,6 +289,10 @@ export interface GatewayUnderTest extends AsyncDisposable {
   readonly abort: AbortController;
   /** What the gateway told its owner of its end. */
   readonly closed: unknown[];
+  /** Sockets that the gateway holds open. */
+  connections(): number;
+  /** Bytes that wait for the gateway's readers. */
+  waitingBytes(): number;
 }
 
 export interface GatewayTestOptions {
@@ -306,6 +312,14 @@ export async function startGateway(options: GatewayTestOptions = {}): Promise<Ga
   host.channel = channel;
   const abort = new AbortController();
   const closed: unknown[] = [];
+  const sockets = new Set<Socket>();
+  const onSocket = (message: unknown): void => {
+    const { socket } = message as { socket: Socket };
+    if (socket.localPort !== channel.address?.port) return;
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  };
+  subscribe('net.server.socket', onSocket);
   await channel.connect(contextOf(host, abort.signal, closed, options.log));
   const { address } = channel;
   if (!address) throw new Error('the gateway has no address');
@@ -316,7 +330,12 @@ export async function startGateway(options: GatewayTestOptions = {}): Promise<Ga
     channel,
     abort,
     closed,
-    [Symbol.asyncDispose]: () => channel.dispose(),
+    connections: () => sockets.size,
+    waitingBytes: () => [...sockets].reduce((sum, socket) => sum + socket.writableLength, 0),
+    [Symbol.asyncDispose]: async () => {
+      unsubscribe('net.server.socket', onSocket);
+      await channel.dispose();
+    },
   };
 }
 

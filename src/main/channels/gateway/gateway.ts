@@ -2,7 +2,7 @@
  * Owns the gateway as a channel: its address, its life from `connect` to `dispose`, and answers on their way to who waits.
  * Routes are server.ts's. One instance serves one connection after another, never two at once.
  */
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import {
@@ -48,6 +48,7 @@ interface Session {
   readonly app: FastifyInstance;
   readonly intake: Intake;
   readonly connections: Set<SocketConnection>;
+  readonly sockets: ReadonlySet<Socket>;
   readonly onAbort: () => void;
   readonly pulse: NodeJS.Timeout;
   readonly address: GatewayAddress;
@@ -95,6 +96,7 @@ export class GatewayChannel implements Channel {
       page,
       connections,
     });
+    const sockets = trackSockets(app);
     try {
       await listen(app, config);
       ctx.signal.throwIfAborted();
@@ -110,7 +112,7 @@ export class GatewayChannel implements Channel {
     const pulse = setInterval(() => {
       for (const connection of connections) connection.beat();
     }, this.#options.pingMs ?? DEFAULT_PING_MS);
-    this.#session = { ctx, app, intake, connections, onAbort, pulse, address };
+    this.#session = { ctx, app, intake, connections, sockets, onAbort, pulse, address };
   }
 
   /** Succeeds also when nobody waits any more: the reply is kept under its id. */
@@ -132,16 +134,17 @@ export class GatewayChannel implements Channel {
     const session = this.#session;
     if (session === undefined) return;
     this.#session = undefined;
-    const { ctx, app, intake, connections, onAbort, pulse } = session;
+    const { ctx, app, intake, connections, sockets, onAbort, pulse } = session;
     clearInterval(pulse);
     ctx.signal.removeEventListener('abort', onAbort);
     intake.stop();
     this.#giveUp();
     await nextTurn(); // those who waited write their answers first
     for (const connection of connections) connection.close();
+    // Browsers open connections ahead of need; one that asked for nothing yet is not idle to the HTTP server.
+    for (const socket of sockets) if (socket.bytesRead === 0) socket.destroy();
     const grace = setTimeout(() => {
-      for (const connection of connections) connection.terminate();
-      app.server.closeAllConnections();
+      for (const socket of sockets) socket.destroy();
     }, CLOSE_GRACE_MS);
     try {
       await app.close();
@@ -160,6 +163,16 @@ export class GatewayChannel implements Channel {
     });
     this.#waiters.settleAll({ status: 'failed', error: toWire(error) });
   }
+}
+
+/** Holds every open socket, upgraded ones too, of which the HTTP server keeps no list. */
+function trackSockets(app: FastifyInstance): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  });
+  return sockets;
 }
 
 async function listen(app: FastifyInstance, { host, port }: GatewayConfig): Promise<void> {

@@ -192,6 +192,11 @@ function sendError(log: Logger, error: unknown, request: FastifyRequest, reply: 
   if (answer.error.code === 'ORRERY_INTERNAL')
     log.error({ err: error, path: request.url.split('?', 1)[0] }, 'a request failed');
   const body = request.url.startsWith('/v1/') ? openAiBody(answer) : plainBody(answer);
+  if (request.raw.headers.upgrade !== undefined) {
+    // An upgraded socket is nobody's: the HTTP server let go of it, and no WebSocket took it.
+    void reply.header('connection', 'close');
+    reply.raw.once('finish', () => request.raw.socket.destroySoon());
+  }
   void reply
     .code(answer.status)
     .headers({ ...answer.headers, 'x-content-type-options': 'nosniff' })

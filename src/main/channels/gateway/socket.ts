@@ -9,7 +9,10 @@ import type { Intake } from './intake.ts';
 
 /** Messages of one connection that may be under way at once. */
 export const MAX_IN_FLIGHT = 32;
-/** Bytes that may wait for one connection; one that reads nothing is cut off there. Its replies are kept under their ids. */
+/**
+ * Bytes that may wait for a connection that asks for more: beyond it the peer asks and does not read, and is cut off. Its
+ * replies are kept under their ids. What waits is so bounded by this and the replies of what is under way.
+ */
 export const MAX_BUFFERED_BYTES: number = 8 * 1024 * 1024;
 /** Messages of earlier connections that this one asked about and may cancel; the oldest is forgotten first. */
 const MAX_FOREIGN = 32;
@@ -72,15 +75,19 @@ export class SocketConnection {
     this.#ws.close(GOING_AWAY, 'the gateway closes');
   }
 
-  terminate(): void {
-    this.#ws.terminate();
-  }
-
   #receive(data: Buffer, isBinary: boolean): void {
     let id: string | undefined;
     try {
       if (!this.#o.authorized()) {
         this.#ws.close(POLICY_VIOLATION, 'the login ended');
+        return;
+      }
+      if (this.#ws.bufferedAmount > MAX_BUFFERED_BYTES) {
+        this.#o.log.warn(
+          { bufferedBytes: this.#ws.bufferedAmount },
+          'a connection that asks and does not read was cut off',
+        );
+        this.#ws.terminate();
         return;
       }
       const frame = this.#read(data, isBinary);
@@ -211,11 +218,6 @@ export class SocketConnection {
 
   #send(frame: object): void {
     if (this.#ws.readyState !== this.#ws.OPEN) return; // its replies are kept under their ids
-    if (this.#ws.bufferedAmount > MAX_BUFFERED_BYTES) {
-      this.#o.log.warn({ bufferedBytes: this.#ws.bufferedAmount }, 'a connection that reads nothing was cut off');
-      this.#ws.terminate();
-      return;
-    }
     this.#ws.send(JSON.stringify(frame));
   }
 }
