@@ -128,17 +128,21 @@ describe('reconnecting', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('connection - a loss while draining is not mended', async () => {
-    const channel = new MemoryChannel();
-    const { connection, clock } = connect(channel);
-    await connection.start();
-    connection.drain(clock.now() + 100);
-    channel.drop();
-    await clock.advance(60_000);
-    expect(connection.state.status).toBe('draining');
-    await connection.close('stopped');
-    expect(channel.events.filter((e) => e === 'connect')).toHaveLength(1);
-  });
+  test.each([new Error('connection reset'), new OrreryError('ORRERY_UNAUTHORIZED', 'token revoked')])(
+    'connection - a loss while draining is not mended, and left to the drain: %s',
+    async (cause) => {
+      const channel = new MemoryChannel();
+      const { connection, clock } = connect(channel);
+      await connection.start();
+      connection.drain(clock.now() + 100);
+      channel.drop(cause);
+      await clock.advance(0);
+      expect([connection.state.status, clock.timers]).toEqual(['draining', 0]);
+      await clock.advance(60_000);
+      await connection.close('stopped');
+      expect(channel.events.filter((e) => e === 'connect')).toHaveLength(1);
+    },
+  );
 });
 
 describe('what ends a connection for good', () => {
@@ -229,6 +233,27 @@ describe('late events', () => {
     contexts[0]?.();
     expect(states.map((s) => s.status)).toEqual(['connecting', 'waiting', 'connecting', 'open']);
     await connection.close('stopped');
+  });
+
+  test('connection - a connect that succeeds late does not open the session that is being made after it', async () => {
+    const channel = new MemoryChannel();
+    const late = Promise.withResolvers<void>();
+    let calls = 0;
+    channel.connect = () => {
+      calls += 1;
+      return calls === 1 ? late.promise : never();
+    };
+    const { connection, clock } = connect(channel, { connectTimeoutMs: 10_000 });
+    void connection.start();
+    await clock.advance(10_000);
+    await clock.advance(5000);
+    expect([calls, connection.state.status]).toEqual([2, 'connecting']);
+    late.resolve();
+    await turn();
+    expect(connection.state.status).toBe('connecting');
+    const closed = connection.close('stopped');
+    await clock.advance(5000);
+    await closed;
   });
 
   test('connection - one that ends while it connects is closed, and its opening later changes nothing', async () => {

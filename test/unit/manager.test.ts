@@ -262,27 +262,29 @@ describe('ChannelManager and its stop', () => {
     expect(clock.timers).toBe(0);
   });
 
-  test('manager - the next connection opens only after the aborted turns of the one before ended', async () => {
-    const clock = new ManualClock();
-    const { manager, host } = setup({ clock, shutdownTimeoutMs: 100 });
-    const ended = Promise.withResolvers<void>();
-    host.echo = false;
-    host.abort = () => ended.promise;
-    const channel = new MemoryChannel();
-    await manager.start(channel, { name: 'memory' });
-    await channel.say('never answered');
-    const second = new MemoryChannel();
-    const restarted = manager.start(second, { name: 'memory' });
-    await clock.advance(100);
-    expect([channel.events.at(-1), second.events]).toEqual(['shutdown', []]);
-    TestHost.prototype.abort.call(host, manager);
-    ended.resolve();
-    await restarted;
-    expect(second.events).toEqual(['connect', 'open']);
-    const stopped = manager.stop();
-    await clock.advance(100);
-    await stopped;
-  });
+  test.each(['abort', 'settled'] as const)(
+    'manager - the next connection opens only after the aborted turns of the one before ended, as %s tells',
+    async (teller) => {
+      const clock = new ManualClock();
+      const { manager, host } = setup({ clock, shutdownTimeoutMs: 100 });
+      const ended = Promise.withResolvers<void>();
+      host.echo = false;
+      host.abort = () => (teller === 'abort' ? ended.promise : undefined);
+      const channel = new MemoryChannel();
+      await manager.start(channel, { name: 'memory' });
+      await channel.say('never answered');
+      const second = new MemoryChannel();
+      const restarted = manager.start(second, { name: 'memory' });
+      await clock.advance(100);
+      await clock.advance(100);
+      expect([channel.events.at(-1), second.events]).toEqual(['shutdown', []]);
+      TestHost.prototype.abort.call(host, manager);
+      ended.resolve();
+      await restarted;
+      expect(second.events).toEqual(['connect', 'open']);
+      await manager.stop();
+    },
+  );
 
   test('manager - stop ends although a channel hangs in its release', async () => {
     const clock = new ManualClock();
