@@ -101,6 +101,7 @@ class Host implements Supervisor {
       threads: workers.threads,
       ...(workers.maxHeapMb === undefined ? {} : { maxHeapMb: workers.maxHeapMb }),
       heartbeatMs: workers.heartbeatMs,
+      turnTimeoutMs: delivery.turnTimeoutMs,
       workerLog: { level: log.isLevelEnabled('fatal') ? config.log.level : 'silent', pretty: config.log.pretty },
       events: this.#slotEvents(),
       log,

@@ -8,6 +8,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from './errors.ts';
+import type { WireOutcome, WireTurn } from './wire.ts';
 import type { ChatMessage, DeliveryId, Reply, TurnContext, UserMessage } from './messages.ts';
 
 /** Names one replica of an agent: the agent's name, with `#2`, `#3`... for further replicas. */
@@ -75,9 +76,9 @@ export interface AgentHostContract {
   /** Stops agents in reverse order of their start: running turns get `timeoutMs`, then `stop(ctx)` is awaited. */
   stopAgents(runtimes: readonly RuntimeId[], timeoutMs: number): Promise<void>;
   /** Takes turns over; returns on receipt, with the outcomes that are ready. */
-  dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]>;
+  dispatch(turns: readonly WireTurn[]): Promise<readonly WireOutcome[]>;
   /** Returns outcomes as soon as there are some; empty once the host stops. One call at a time. */
-  collect(): Promise<readonly TurnOutcome[]>;
+  collect(): Promise<readonly WireOutcome[]>;
   /** Aborts turns; each still gets its outcome. Unknown ids are ignored (their outcome is already on its way). */
   cancel(ids: readonly DeliveryId[], cause: CancelCause): Promise<void>;
   /** Returns a session's messages, oldest first. */
@@ -109,6 +110,8 @@ export interface ResidentTask {
   /** {@link SLOT_WORDS} 32-bit words. */
   readonly words: SharedArrayBuffer;
   readonly heartbeatMs: number;
+  /** The deadline of a turn that brings none of its own, in milliseconds. */
+  readonly turnTimeoutMs: number;
   readonly log: { readonly level: string; readonly pretty: boolean };
 }
 

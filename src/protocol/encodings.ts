@@ -63,6 +63,26 @@ export const ENCODINGS: Readonly<Record<Encoding, EncodingEntry>> = {
   },
 };
 
+/** 'ORVI' in the byte order of the machine that built an image: one of the other order is not current. */
+export const IMAGE_MAGIC = 0x4f525649;
+/** Raised with every change of an image's layout or of a hash, so that an older image is built again. */
+export const IMAGE_VERSION = 1;
+/** The first words of an image's head. */
+export const IMAGE_HEAD = { magic: 0, version: 1, vocabulary: 2, byteLength: 3 } as const;
+export const VOCABULARY_CODES: Readonly<Record<Vocabulary, number>> = { o200k_base: 1, cl100k_base: 2 };
+
+/** Tells whether a buffer is a whole image of this version, for this vocabulary and this machine. */
+export function isCurrentImage(buffer: SharedArrayBuffer, vocabulary: Vocabulary): boolean {
+  if (buffer.byteLength < 128) return false;
+  const head = new Int32Array(buffer, 0, 32);
+  return (
+    head[IMAGE_HEAD.magic] === IMAGE_MAGIC &&
+    head[IMAGE_HEAD.version] === IMAGE_VERSION &&
+    head[IMAGE_HEAD.vocabulary] === VOCABULARY_CODES[vocabulary] &&
+    head[IMAGE_HEAD.byteLength] === buffer.byteLength
+  );
+}
+
 /** Used where neither an encoding nor a model is named. */
 export const DEFAULT_ENCODING: Encoding = 'o200k_base';
 

@@ -18,7 +18,11 @@ import {
   SLOT_WORD,
   type TurnOutcome,
   type TurnRequest,
+  type WireOutcome,
+  type WireTurn,
+  packOutcome,
   toWire,
+  unpackTurn,
 } from '../protocol/index.ts';
 import type { AgentDefinition } from './agent.ts';
 import { AgentRuntime } from './agent-runtime.ts';
@@ -33,6 +37,7 @@ export interface AgentHostParts {
   readonly load: (source: AgentSpec['source']) => Promise<AgentDefinition>;
   /** The slot's shared words. */
   readonly words: Int32Array;
+  readonly turnTimeoutMs: number;
 }
 
 /** The turns of one `dispatch` that have not settled, and the way to end its wait. */
@@ -47,8 +52,8 @@ export class AgentHost implements AgentHostContract {
   readonly #runtimes = new Map<RuntimeId, AgentRuntime>();
   /** Where each running delivery runs. */
   readonly #turns = new Map<DeliveryId, AgentRuntime>();
-  #outcomes: TurnOutcome[] = [];
-  #collector: ((outcomes: readonly TurnOutcome[]) => void) | undefined;
+  #outcomes: WireOutcome[] = [];
+  #collector: ((outcomes: readonly WireOutcome[]) => void) | undefined;
   #handing = false;
   #windows = 0;
   #stopped: Promise<void> | undefined;
@@ -77,11 +82,11 @@ export class AgentHost implements AgentHostContract {
     );
   }
 
-  async dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]> {
+  async dispatch(turns: readonly WireTurn[]): Promise<readonly WireOutcome[]> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const window: ReceiptWindow = { open: turns.length, close: resolve };
     this.#windows += 1;
-    for (const turn of turns) this.#begin(turn, window);
+    for (const turn of turns) this.#begin(unpackTurn(turn, this.#parts.turnTimeoutMs), window);
     this.#tellRunning();
     // Turns that need no I/O settle in microtasks, before the loop turns once.
     const immediate = setImmediate(resolve);
@@ -91,7 +96,7 @@ export class AgentHost implements AgentHostContract {
     return this.#take();
   }
 
-  collect(): Promise<readonly TurnOutcome[]> {
+  collect(): Promise<readonly WireOutcome[]> {
     if (this.#outcomes.length > 0 || this.#stopped) return Promise.resolve(this.#take());
     return new Promise((resolve) => {
       this.#collector = resolve;
@@ -167,7 +172,7 @@ export class AgentHost implements AgentHostContract {
   #settle(outcome: TurnOutcome, window: ReceiptWindow): void {
     this.#turns.delete(outcome.id);
     this.#parts.deltas.drop(outcome.id);
-    this.#outcomes.push(outcome);
+    this.#outcomes.push(packOutcome(outcome));
     window.open -= 1;
     if (window.open === 0) window.close();
     this.#schedule();
@@ -194,7 +199,7 @@ export class AgentHost implements AgentHostContract {
     Atomics.store(this.#parts.words, SLOT_WORD.running, this.#turns.size);
   }
 
-  #take(): readonly TurnOutcome[] {
+  #take(): readonly WireOutcome[] {
     const outcomes = this.#outcomes;
     this.#outcomes = [];
     this.#tellRunning();

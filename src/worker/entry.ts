@@ -31,6 +31,7 @@ export default async function resident(task: ResidentTask): Promise<ResidentEnd>
     log,
     load: loadAgent,
     words,
+    turnTimeoutMs: task.turnTimeoutMs,
   });
   Atomics.store(words, SLOT_WORD.threadId, threadId);
   Atomics.add(words, SLOT_WORD.beat, 1);

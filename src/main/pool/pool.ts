@@ -16,6 +16,7 @@ export interface PoolOptions {
   readonly threads: number;
   readonly maxHeapMb?: number;
   readonly heartbeatMs: number;
+  readonly turnTimeoutMs: number;
   readonly workerLog: { readonly level: string; readonly pretty: boolean };
   readonly events: SlotEvents;
   readonly log: Logger;
@@ -80,6 +81,7 @@ export class Pool {
         return piscina;
       },
       heartbeatMs: this.#options.heartbeatMs,
+      turnTimeoutMs: this.#options.turnTimeoutMs,
       log: this.#options.workerLog,
       events: this.#options.events,
     });

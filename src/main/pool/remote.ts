@@ -32,6 +32,9 @@ interface Under {
 export class Remote {
   /** Kept for the remote's life: comlink releases a channel whose root proxy was collected, and drops pending replies. */
   readonly host: ComlinkRemote<AgentHostContract>;
+  /** The calls of the hot path: comlink makes a new proxy, with a finalizer, each time that a method is read off `host`. */
+  readonly dispatch: ComlinkRemote<AgentHostContract>['dispatch'];
+  readonly collect: ComlinkRemote<AgentHostContract>['collect'];
   readonly #port: MessagePort;
   readonly #under = new Map<string, Under>();
   #listener: MessageListener | undefined;
@@ -44,6 +47,8 @@ export class Remote {
       if (this.#under.delete(data.id)) this.#answer(data);
     });
     this.host = wrap<AgentHostContract>(this.#endpoint());
+    this.dispatch = this.host.dispatch;
+    this.collect = this.host.collect;
   }
 
   /** How many calls are under way. */

@@ -15,8 +15,11 @@ import {
   type SlotExit,
   type SlotState,
   type TurnOutcome,
+  type TurnRequest,
   messageOf,
+  packTurn,
   transitionSlot,
+  unpackOutcome,
 } from '../../protocol/index.ts';
 import { Remote } from './remote.ts';
 
@@ -47,6 +50,7 @@ export interface SlotOptions {
   readonly dedicated: boolean;
   readonly piscina: () => Piscina;
   readonly heartbeatMs: number;
+  readonly turnTimeoutMs: number;
   readonly log: { readonly level: string; readonly pretty: boolean };
   readonly events: SlotEvents;
 }
@@ -92,6 +96,13 @@ export class Slot {
     return this.#state.generation;
   }
 
+  /** Hands turns to the agent host; returns on receipt, with the outcomes that are ready. */
+  async dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]> {
+    const { turnTimeoutMs } = this.#options;
+    const outcomes = await this.remote.dispatch(turns.map((turn) => packTurn(turn, turnTimeoutMs)));
+    return outcomes.map(unpackOutcome);
+  }
+
   get remote(): Remote {
     if (!this.#remote) throw new OrreryError('ORRERY_SLOT_NOT_READY', `Slot ${this.label} was not started`);
     return this.#remote;
@@ -132,6 +143,7 @@ export class Slot {
       deltaPort: deltas.port2,
       words,
       heartbeatMs: this.#options.heartbeatMs,
+      turnTimeoutMs: this.#options.turnTimeoutMs,
       log: this.#options.log,
     };
     const run = this.#options.piscina().run(task, { transferList: [calls.port2, deltas.port2], signal: abort.signal });
@@ -198,8 +210,8 @@ export class Slot {
       this.#apply({ type: 'ready', at: Date.now() });
       if (this.#state.status === 'ready') this.#options.events.ready(this);
       for (;;) {
-        const outcomes = await remote.host.collect();
-        if (outcomes.length > 0) this.#options.events.outcomes(this, outcomes);
+        const outcomes = await remote.collect();
+        if (outcomes.length > 0) this.#options.events.outcomes(this, outcomes.map(unpackOutcome));
         if (this.#state.generation !== generation || this.#state.status === 'exited') return;
         if (outcomes.length === 0 && this.#state.status === 'draining') return;
       }

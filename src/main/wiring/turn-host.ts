@@ -13,7 +13,7 @@ export function turnHostOf(slot: Slot): TurnHost {
     get generation() {
       return slot.generation;
     },
-    dispatch: (turns) => slot.remote.host.dispatch(turns),
+    dispatch: (turns) => slot.dispatch(turns),
     cancel: (ids, cause) => slot.remote.host.cancel(ids, cause),
   };
   HOSTS.set(slot, host);
