@@ -32,7 +32,7 @@ export class DeadLetters {
 
   /** The newest first. */
   list(): readonly DeadLetter[] {
-    return [...this.#letters.values()].reverse();
+    return [...this.#letters.values()].toReversed();
   }
 
   get(id: DeliveryId): DeadLetter | undefined {

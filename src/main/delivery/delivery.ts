@@ -64,7 +64,7 @@ export class Delivery {
 }
 
 /** Why a delivery dies of an error that is not tried again. */
-export function deadReason(code: string | undefined, exhausted: boolean): DeadReason {
+export function deadReason(code: string | undefined): DeadReason {
   switch (code) {
     case 'ORRERY_CANCELLED':
       return 'cancelled';
@@ -73,8 +73,9 @@ export function deadReason(code: string | undefined, exhausted: boolean): DeadRe
     case 'ORRERY_AGENT_STOPPED':
     case 'ORRERY_AGENT_ESCALATED':
       return 'agent-stopped';
+    case undefined:
     default:
-      return exhausted ? 'exhausted' : 'agent-error';
+      return 'agent-error';
   }
 }
 

@@ -141,7 +141,7 @@ export class DeliveryEngine {
     if (lane) this.roster.finished(delivery);
     this.roster.withdraw(delivery);
     const error = cause === 'cancelled' ? cancelledError() : new OrreryError('ORRERY_INTERRUPTED', 'The host stopped');
-    this.#die(delivery, deadReason(error.code, false), toWire(error));
+    this.#die(delivery, deadReason(error.code), toWire(error));
     return true;
   }
 
@@ -178,16 +178,19 @@ export class DeliveryEngine {
     return lane;
   }
 
-  slotDown(slot: number, loss: SlotLoss): void {
+  /** Gives back what was with a slot that ended; returns the runtimes of the turns that may have ended it. */
+  slotDown(slot: number, loss: SlotLoss): ReadonlySet<RuntimeId | undefined> {
     const lane = this.#slots.get(slot);
-    if (!lane) return;
+    if (!lane) return new Set();
     const left = lane.reset();
     const suspects = left.filter((d) => !loss.intended && d.sequence <= loss.begun && isSuspect(d, loss));
+    const suspected = new Set(suspects.map((delivery) => delivery.runtime));
     for (const delivery of left) this.roster.finished(delivery);
     for (const delivery of left) {
       if (suspects.includes(delivery)) this.#crashed(delivery, loss.error, suspects.length === 1);
       else this.#again(delivery);
     }
+    return suspected;
   }
 
   outcomes(outcomes: readonly TurnOutcome[], lane: SlotLane): void {
@@ -255,7 +258,7 @@ export class DeliveryEngine {
     const code = isErrorCode(error.code) ? error.code : 'ORRERY_AGENT_FAILED';
     if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(delivery, error, false);
     if (!ERRORS[code].retryable || code === 'ORRERY_INTERRUPTED') {
-      return this.#die(delivery, deadReason(code, false), error);
+      return this.#die(delivery, deadReason(code), error);
     }
     if (delivery.attempts >= this.#options.maxAttempts) return this.#exhausted(delivery, error, 'exhausted');
     this.#later(delivery, error, true);

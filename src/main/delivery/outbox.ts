@@ -58,22 +58,22 @@ export class Outbox {
     for (const wake of this.#waits) wake();
   }
 
-  #send(delivery: Delivery, send: () => void | Promise<void>, done: () => void, failed: (e: unknown) => void): void {
+  #send(delivery: Delivery, send: () => void | Promise<void>, sent: () => void, failed: (e: unknown) => void): void {
     const { mailbox } = delivery;
     let first: Promise<void>;
     if (mailbox.sending) {
       first = mailbox.sending.then(send);
     } else {
       try {
-        const sent = send();
-        if (!sent) return done();
-        first = sent;
+        const sending = send();
+        if (!sending) return sent();
+        first = sending;
       } catch (error) {
         first = Promise.reject(error);
       }
     }
     const sending: Promise<void> = this.#retried(first, send)
-      .then(done, failed)
+      .then(sent, failed)
       .then(() => {
         if (mailbox.sending !== sending) return;
         mailbox.sending = undefined;

@@ -124,10 +124,11 @@ export class HostedAgents {
     // A resident task ends by itself only when it was told to stop.
     const intended = this.#stopping || end.exit === 'clean' || INTENDED.has(end.error.code);
     const blamed = end.blamed === undefined ? undefined : this.#byNumber.get(end.blamed);
-    const guilty = new Set(intended ? [] : this.#guilty(replicas, blamed));
     // Before the deliveries are given back: a lane that is up would send them to the dead slot again.
     for (const replica of replicas) if (isLive(replica.state)) engine.roster.waiting(replica.runtime);
-    engine.slotDown(slot.number, { error: end.error, blamed: blamed?.runtime, begun: end.begun, intended });
+    const loss = { error: end.error, blamed: blamed?.runtime, begun: end.begun, intended };
+    const suspected = engine.slotDown(slot.number, loss);
+    const guilty = new Set(intended ? [] : guiltyOf(replicas, blamed, suspected));
     if (this.#stopping) return;
     const level = intended ? 'info' : 'error';
     log[level]({ slot: slot.label, exit: end.exit, code: end.error.code, blamed: blamed?.runtime }, end.error.message);
@@ -311,16 +312,6 @@ export class HostedAgents {
     });
   }
 
-  /** Who an end that nobody asked for is charged to. */
-  #guilty(replicas: readonly Replica[], blamed: Replica | undefined): readonly Replica[] {
-    if (blamed) return [blamed];
-    const living = replicas.filter((r) => isLive(r.state));
-    const suspects = living.filter(
-      (r) => r.state.status === 'starting' || this.#options.engine.roster.running(r.runtime) > 0,
-    );
-    return suspects.length > 0 ? suspects : living;
-  }
-
   #status(name: string): AgentStatus {
     const replicas = this.#byAgent.get(name) ?? [];
     const [first] = replicas;
@@ -364,6 +355,21 @@ function isRunning(state: AgentState): boolean {
 /** States in which a replica is meant to run on its slot. */
 function isLive(state: AgentState): boolean {
   return isRunning(state) || state.status === 'starting';
+}
+
+/**
+ * Who an end that nobody asked for is charged to: the one that is known, else those whose turns had begun or who were being
+ * started, else everybody on the slot. An agent whose turns only waited there is a victim.
+ */
+function guiltyOf(
+  replicas: readonly Replica[],
+  blamed: Replica | undefined,
+  suspected: ReadonlySet<RuntimeId | undefined>,
+): readonly Replica[] {
+  if (blamed) return [blamed];
+  const living = replicas.filter((r) => isLive(r.state));
+  const suspects = living.filter((r) => r.state.status === 'starting' || suspected.has(r.runtime));
+  return suspects.length > 0 ? suspects : living;
 }
 
 function dedicatedSlot(pool: Pool, agent: ResolvedAgent, runtime: RuntimeId): Slot {
