@@ -1,13 +1,7 @@
 /** Re-exports what the rest of the host and the library's users take from the configuration. */
 export * from './defaults.ts';
-export {
-  type AgentConfig,
-  type ChannelInput,
-  type GatewayChannelConfig,
-  type OrreryConfig,
-  defineConfig,
-} from './input.ts';
-export { type LoadOptions, findConfig, loadConfig, locateDataDir } from './load.ts';
+export { type AgentConfig, type OrreryConfig, defineConfig } from './input.ts';
+export { type LoadOptions, loadConfig, locateDataDir } from './load.ts';
 export type { Override } from './overrides.ts';
-export { BUILT_IN_CONFIG, type ResolveOptions, resolveConfig } from './resolve.ts';
+export { BUILT_IN_CONFIG, resolveConfig } from './resolve.ts';
 export type * from './types.ts';

@@ -70,7 +70,7 @@ interface Found {
 }
 
 /** Finds the file: the one named, else the first in this directory or one above it; undefined where there is none. */
-export function findConfig(cwd: string, env: Environment, named?: string): Found | undefined {
+function findConfig(cwd: string, env: Environment, named?: string): Found | undefined {
   const variable = env['ORRERY_CONFIG'];
   const wanted = named ?? (variable === '' ? undefined : variable);
   if (wanted !== undefined) {
