@@ -6,7 +6,7 @@
  * takes a shorter one where they do not go together, and steps back where none does. For each prefix of a piece there is
  * one such sequence, so a position that was left is never entered again, and the whole is linear.
  */
-import { FINGERPRINT_MASK, ID_MASK, hashPair } from './hash.ts';
+import { FINGERPRINT_MASK, ID_MASK, PAIR_SHIFT, hashPair } from './hash.ts';
 import { type Image, LINK_BITS, LINK_MASK } from './image.ts';
 
 /** Ids below it are single bytes, in both vocabularies. */
@@ -14,44 +14,49 @@ export const SINGLE_BYTES = 256;
 
 /** Gives the token that `left` and `right` merge to, or -1. */
 export function mergeOf(image: Image, left: number, right: number): number {
-  const { pairs, splits } = image;
-  const mask = pairs.length - 1;
+  const { pairs, pairBits, records } = image;
   const hash = hashPair(left, right);
+  const bit = hash >>> PAIR_SHIFT;
+  if ((pairBits[bit >>> 5]! & (1 << (bit & 31))) === 0) return -1;
+  const mask = pairs.length - 1;
   for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
     const entry = pairs[slot]!;
     if (entry === 0) return -1;
     if (((entry ^ hash) & FINGERPRINT_MASK) === 0) {
       const id = (entry & ID_MASK) - 1;
-      if (splits[2 * id] === left && splits[2 * id + 1] === right) return id;
+      if (records[3 * id + 1] === left && records[3 * id + 2] === right) return id;
     }
   }
 }
 
 /**
- * Tells whether merging the bytes of `left` and `right` by rank ends with just these two.
+ * Tells whether merging the bytes of `left` and `right` by rank ends with just these two. `border` is the last byte of the
+ * one, times 256, and the first byte of the other.
  *
  * It undoes the merges of both backwards in time (a token's rank is its time, and its parts are older than itself), and
  * looks at each moment whether the two tokens that then met at the border would have merged before the next thing that
- * happened to either. Of equal ranks the left one goes first.
+ * happened to either. Of equal ranks the left one goes first. It may stop at a time before any merge over such a border.
  */
-export function isStablePair(image: Image, left: number, right: number): boolean {
-  const { splits } = image;
+export function isStablePair(image: Image, left: number, right: number, border: number): boolean {
+  const { records } = image;
+  const first = image.borders[border]!;
   let a = left;
   let b = right;
   let before = ID_MASK;
-  for (;;) {
+  while (before > first) {
     const merged = mergeOf(image, a, b);
     if (merged >= 0 && merged < before) return false;
     if (a > b) {
-      if (a < SINGLE_BYTES) return true;
       before = a;
-      a = splits[2 * a + 1]!;
+      a = records[3 * a + 2]!;
+      if (a < 0) return true;
     } else {
-      if (b < SINGLE_BYTES) return true;
       before = b + 1;
-      b = splits[2 * b]!;
+      b = records[3 * b + 1]!;
+      if (b < 0) return true;
     }
   }
+  return true;
 }
 
 /** Gives the longest token that the bytes in `[at, end)` begin with; there always is one, since every byte is a token. */
@@ -83,15 +88,18 @@ export function encodePiece(
   from: number,
   dead: Uint8Array,
 ): number {
-  const { links } = image;
+  const { records } = image;
   let top = from;
   let at = start;
   let marked = false;
   let token = longestToken(image, bytes, at, end);
   for (;;) {
-    const link = links[token]!;
+    const link = records[3 * token]!;
     const next = at + (link >>> LINK_BITS);
-    if (dead[next] === 0 && (top === from || isStablePair(image, out[top - 1]!, token))) {
+    if (
+      dead[next] === 0 &&
+      (top === from || isStablePair(image, out[top - 1]!, token, (bytes[at - 1]! << 8) | bytes[at]!))
+    ) {
       out[top++] = token;
       at = next;
       if (at === end) break;
@@ -102,7 +110,7 @@ export function encodePiece(
       dead[at] = 1;
       marked = true;
       token = out[--top]!;
-      at -= links[token]! >>> LINK_BITS;
+      at -= records[3 * token]! >>> LINK_BITS;
     }
   }
   if (marked) dead.fill(0, start, end);

@@ -1,23 +1,23 @@
 /** Owns the making of a vocabulary image from a `.tiktoken` file. It runs once a release or a checkout, on no hot path. */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { Vocabulary } from '../../protocol/encodings.ts';
+import { join } from 'node:path';
+import { threadId } from 'node:worker_threads';
+import { IMAGE_HEAD, IMAGE_MAGIC, IMAGE_VERSION, VOCABULARY_CODES, type Vocabulary } from '../../protocol/encodings.ts';
 import { OrreryError } from '../../protocol/errors.ts';
 import { SINGLE_BYTES, isStablePair, mergeOf } from './bpe.ts';
-import { FINGERPRINT_MASK, ID_BITS, hashBytes, hashPair } from './hash.ts';
+import { FINGERPRINT_MASK, ID_BITS, ID_MASK, PAIR_BITS_BYTES, PAIR_SHIFT, hashBytes, hashPair } from './hash.ts';
 import {
   HEAD,
   HEAD_BYTES,
-  IMAGE_MAGIC,
-  IMAGE_VERSION,
   type Image,
   LINK_BITS,
   LINK_MASK,
   PADDING,
+  RECORD,
   SECTIONS,
   type Section,
-  VOCABULARY_CODES,
 } from './image.ts';
 import { DoubleArray } from './trie.ts';
 import { buildClassTable } from './unicode.ts';
@@ -40,7 +40,7 @@ export function buildImage(vocabulary: Vocabulary): SharedArrayBuffer {
   const trie = new DoubleArray();
   for (let id = 0; id < tokens.length; id++) trie.add(tokens[id]!, id);
   const packed = trie.pack();
-  const links = linkPrefixes(tokens, find);
+  const records = linkPrefixes(tokens, find);
   const image: Image = {
     vocabulary,
     tokens: tokens.length,
@@ -48,15 +48,35 @@ export function buildImage(vocabulary: Vocabulary): SharedArrayBuffer {
     arenaView,
     offsets,
     pieces,
-    pairs: new Int32Array(tableSize(tokens.length)),
-    splits: new Int32Array(2 * tokens.length).fill(-1),
-    links,
+    // The filter answers most misses, so this table may be fuller.
+    pairs: new Int32Array(tableSize(tokens.length) / 2),
+    pairBits: new Int32Array(PAIR_BITS_BYTES / 4),
+    // No merge over a border: above every rank, so that a walk stops at once.
+    borders: new Int32Array(256 * 256).fill(ID_MASK),
+    records,
     trie: packed.words,
     root: packed.root,
     classes: buildClassTable(),
   };
   splitTokens(image, tokens, find);
   return pack(image);
+}
+
+/**
+ * Builds an image and writes it as `VOCABULARY.img` into a folder, whole or not at all: two processes may do it at once.
+ * A folder that cannot be written is no error, the image is returned all the same.
+ */
+export function writeImage(vocabulary: Vocabulary, folder: string): SharedArrayBuffer {
+  const image = buildImage(vocabulary);
+  const draft = join(folder, `.${vocabulary}.${process.pid}.${threadId}.draft`);
+  try {
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(draft, new Uint8Array(image));
+    renameSync(draft, join(folder, `${vocabulary}.img`));
+  } catch {
+    rmSync(draft, { force: true });
+  }
+  return image;
 }
 
 function readRanks(vocabulary: Vocabulary): string {
@@ -142,14 +162,14 @@ function findPiece(
 }
 
 function linkPrefixes(tokens: readonly Uint8Array[], find: (bytes: Uint8Array) => number): Int32Array {
-  const links = new Int32Array(tokens.length);
+  const records = new Int32Array(RECORD.words * tokens.length).fill(-1);
   for (let id = 0; id < tokens.length; id++) {
     const token = tokens[id]!;
     let prefix = -1;
     for (let end = token.length - 1; end > 0 && prefix < 0; end--) prefix = find(token.subarray(0, end));
-    links[id] = (token.length << LINK_BITS) | (prefix + 1);
+    records[RECORD.words * id] = (token.length << LINK_BITS) | (prefix + 1);
   }
-  return links;
+  return records;
 }
 
 /**
@@ -161,19 +181,30 @@ function splitTokens(image: Image, tokens: readonly Uint8Array[], find: (bytes: 
     const token = tokens[id]!;
     let left = -1;
     let right = -1;
-    for (let end = (image.links[id]! & LINK_MASK) === 0 ? 0 : token.length - 1; end > 0; end--) {
+    for (let end = (image.records[RECORD.words * id]! & LINK_MASK) === 0 ? 0 : token.length - 1; end > 0; end--) {
       const a = find(token.subarray(0, end));
       const b = a < 0 || a >= id ? -1 : find(token.subarray(end));
-      if (b >= 0 && b < id && mergeOf(image, a, b) < 0 && isStablePair(image, a, b)) {
+      if (
+        b >= 0 &&
+        b < id &&
+        mergeOf(image, a, b) < 0 &&
+        isStablePair(image, a, b, (token[end - 1]! << 8) | token[end]!)
+      ) {
         left = a;
         right = b;
         break;
       }
     }
     if (left < 0) throw new OrreryError('ORRERY_TOKENS_IMAGE', `Token ${id} cannot be reached by merging.`);
-    image.splits[2 * id] = left;
-    image.splits[2 * id + 1] = right;
-    insert(image.pairs, hashPair(left, right), id);
+    const record = RECORD.words * id;
+    image.records[record + RECORD.left] = left;
+    image.records[record + RECORD.right] = right;
+    const hash = hashPair(left, right);
+    insert(image.pairs, hash, id);
+    const bit = hash >>> PAIR_SHIFT;
+    image.pairBits[bit >>> 5]! |= 1 << (bit & 31);
+    const border = (tokens[left]!.at(-1)! << 8) | tokens[right]![0]!;
+    image.borders[border] = Math.min(image.borders[border]!, id);
   }
 }
 
@@ -187,10 +218,10 @@ function pack(image: Image): SharedArrayBuffer {
   }
   const buffer = new SharedArrayBuffer(size);
   const head = new Int32Array(buffer, 0, HEAD_BYTES / 4);
-  head[HEAD.magic] = IMAGE_MAGIC;
-  head[HEAD.version] = IMAGE_VERSION;
-  head[HEAD.vocabulary] = VOCABULARY_CODES[image.vocabulary];
-  head[HEAD.byteLength] = size;
+  head[IMAGE_HEAD.magic] = IMAGE_MAGIC;
+  head[IMAGE_HEAD.version] = IMAGE_VERSION;
+  head[IMAGE_HEAD.vocabulary] = VOCABULARY_CODES[image.vocabulary];
+  head[IMAGE_HEAD.byteLength] = size;
   head[HEAD.tokens] = image.tokens;
   head[HEAD.root] = image.root;
   for (const [i, part] of parts.entries()) {

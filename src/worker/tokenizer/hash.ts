@@ -29,3 +29,7 @@ export function hashPair(left: number, right: number): number {
 export const ID_BITS = 18;
 export const ID_MASK: number = (1 << ID_BITS) - 1;
 export const FINGERPRINT_MASK: number = ~ID_MASK;
+
+/** The pair filter has 2^21 bits, taken by a hash's top bits: at most one in ten is set. */
+export const PAIR_SHIFT = 11;
+export const PAIR_BITS_BYTES: number = 2 ** (32 - PAIR_SHIFT) / 8;

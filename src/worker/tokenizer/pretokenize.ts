@@ -2,21 +2,28 @@
  * Owns where pieces end: each encoding's pattern, written out by hand over well-formed UTF-8. It finds borders only, and
  * never looks behind the piece it is at. Bytes from `end` on must be four zero bytes, so that looking ahead needs no check.
  */
-import { BREAK, LETTER, LOWER, MARK, NUMBER, SPACE, UPPER, astralClass } from './unicode.ts';
+import { BREAK, BY_CODE_POINT, DECODE, LETTER, LOWER, MARK, NUMBER, SPACE, UPPER, astralClass } from './unicode.ts';
 
 const APOSTROPHE = 0x27;
 const SLASH = 0x2f;
 const CR = 0x0d;
 const LF = 0x0a;
+/** The classes of ASCII letters. */
+const CAPITAL: number = UPPER | LETTER;
+const SMALL: number = LOWER | LETTER;
 
 /** Gives the class of the character at `at`. */
 function classAt(bytes: Uint8Array, classes: Uint8Array, at: number): number {
+  const found = classes[bytes[at]!]!;
+  return found === DECODE ? decodedClass(bytes, classes, at) : found;
+}
+
+function decodedClass(bytes: Uint8Array, classes: Uint8Array, at: number): number {
   const lead = bytes[at]!;
-  if (lead < 0x80) return classes[lead]!;
-  if (lead < 0xe0) return classes[((lead & 0x1f) << 6) | (bytes[at + 1]! & 0x3f)]!;
-  const upper = ((bytes[at + 1]! & 0x3f) << 6) | (bytes[at + 2]! & 0x3f);
-  if (lead < 0xf0) return classes[((lead & 0x0f) << 12) | upper]!;
-  return astralClass(classes, ((lead & 0x07) << 18) | (upper << 6) | (bytes[at + 3]! & 0x3f));
+  if (lead < 0xe0) return classes[BY_CODE_POINT + (((lead & 0x1f) << 6) | (bytes[at + 1]! & 0x3f))]!;
+  const rest = ((bytes[at + 1]! & 0x3f) << 6) | (bytes[at + 2]! & 0x3f);
+  if (lead < 0xf0) return classes[BY_CODE_POINT + (((lead & 0x0f) << 12) | rest)]!;
+  return astralClass(classes, ((lead & 0x07) << 18) | (rest << 6) | (bytes[at + 3]! & 0x3f));
 }
 
 /** Gives the bytes of the character that begins with `lead`. */
@@ -78,7 +85,17 @@ function spaceEnd(bytes: Uint8Array, classes: Uint8Array, start: number, end: nu
  * complement, when the word has no second half: the pattern's first branch then fails, and its second one matches.
  */
 function wordEnd(bytes: Uint8Array, classes: Uint8Array, start: number, end: number): number {
+  // Most words are ASCII: capitals, then small letters. The zero behind the text ends both loops.
   let at = start;
+  let ascii = classes[bytes[at]!]!;
+  while (ascii === CAPITAL) ascii = classes[bytes[++at]!]!;
+  if (ascii === SMALL) {
+    do ascii = classes[bytes[++at]!]!;
+    while (ascii === SMALL);
+    if (ascii !== DECODE) return bytes[at] === APOSTROPHE ? contractionEnd(bytes, at) : at;
+    while (at < end && (classAt(bytes, classes, at) & LOWER) !== 0) at += widthOf(bytes[at]!);
+    return contractionEnd(bytes, at);
+  }
   let caseless = -1;
   while (at < end) {
     const found = classAt(bytes, classes, at);
@@ -99,6 +116,10 @@ function wordEnd(bytes: Uint8Array, classes: Uint8Array, start: number, end: num
 export function pieceEndO200k(bytes: Uint8Array, classes: Uint8Array, start: number, end: number): number {
   const lead = bytes[start]!;
   const first = classAt(bytes, classes, start);
+  if (lead === 0x20 && (classes[bytes[start + 1]!]! & LETTER) !== 0) {
+    const word = wordEnd(bytes, classes, start + 1, end);
+    return word < 0 ? ~word : word;
+  }
   if ((first & LETTER) !== 0) {
     const word = wordEnd(bytes, classes, start, end);
     return word < 0 ? ~word : word;

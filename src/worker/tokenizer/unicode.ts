@@ -14,8 +14,13 @@ export const SPACE = 16;
 export const BREAK = 32;
 export const MARK: number = UPPER | LOWER;
 
-/** Code points of the basic plane have a byte each; above, a byte a page of 256 tells which shared page to look in. */
-export const BASIC_PLANE = 0x1_0000;
+/** What the table says of a byte that is not ASCII: its character must be decoded. */
+export const DECODE = 64;
+
+/** Where the code points of the basic plane stand in the table, behind the classes by lead byte. */
+export const BY_CODE_POINT = 256;
+const BASIC_PLANE = 0x1_0000;
+const ASTRAL = BY_CODE_POINT + BASIC_PLANE;
 const PAGE = 256;
 const ASTRAL_PAGES = (0x11_0000 - BASIC_PLANE) / PAGE;
 
@@ -30,7 +35,10 @@ const CLASS_OF: Readonly<Record<string, number>> = {
   R: SPACE | BREAK,
 };
 
-/** Packs the table: the basic plane, then the page numbers of the other planes, then the distinct pages. */
+/**
+ * Packs the table: a byte for each lead byte, a byte for each code point of the basic plane, a byte for each page of 256
+ * code points above it that tells which of the distinct pages behind is meant.
+ */
 export function buildClassTable(): Uint8Array {
   const flat = new Uint8Array(0x11_0000);
   let at = 0;
@@ -52,13 +60,15 @@ export function buildClassTable(): Uint8Array {
     }
     astral[page] = known;
   }
-  return Buffer.concat([flat.subarray(0, BASIC_PLANE), astral, ...bodies]);
+  const leads = new Uint8Array(BY_CODE_POINT).fill(DECODE);
+  leads.set(flat.subarray(0, 0x80));
+  return Buffer.concat([leads, flat.subarray(0, BASIC_PLANE), astral, ...bodies]);
 }
 
 /** Looks a code point above the basic plane up in a packed table. */
 export function astralClass(table: Uint8Array, codePoint: number): number {
-  const page = table[BASIC_PLANE + ((codePoint - BASIC_PLANE) >> 8)]!;
-  return table[BASIC_PLANE + ASTRAL_PAGES + page * PAGE + (codePoint & 255)]!;
+  const page = table[ASTRAL + ((codePoint - BASIC_PLANE) >> 8)]!;
+  return table[ASTRAL + ASTRAL_PAGES + page * PAGE + (codePoint & 255)]!;
 }
 
 /** Runs of equal class from U+0000 on: the class's letter, and the run's length in base 36 unless it is 1. */

@@ -1,0 +1,83 @@
+/**
+ * Measures counting and encoding on one thread, cold and warm, beside gpt-tokenizer, ai-tokenizer and tiktoken (WASM). All
+ * run interleaved in one process; times are thread CPU, figures are medians. Cold: merge caches are emptied before a run.
+ */
+import { createRequire } from 'node:module';
+import { corpora } from './tokens-corpora.ts';
+import { type Peer, loadPeers } from './tokens-peers.ts';
+
+const ROUNDS = Number(process.env['ROUNDS'] ?? 11);
+const SAMPLE_MS = 120;
+const encodingName = 'o200k_base';
+
+type Mode = 'count' | 'encode';
+
+function run(peer: Peer, mode: Mode, texts: readonly string[]): number {
+  let tokens = 0;
+  if (mode === 'count') for (const text of texts) tokens += peer.count(text);
+  else for (const text of texts) tokens += peer.encode(text).length;
+  return tokens;
+}
+
+function cpuMicros(): number {
+  const usage = process.threadCpuUsage();
+  return usage.user + usage.system;
+}
+
+/** Linux tells a thread's CPU time in steps of milliseconds, so a sample repeats the run until it is long against them. */
+function repeatsFor(peer: Peer, mode: Mode, heat: string, texts: readonly string[]): number {
+  const start = performance.now();
+  let times = 0;
+  while (performance.now() - start < SAMPLE_MS) {
+    if (heat === 'cold') peer.clear();
+    run(peer, mode, texts);
+    times++;
+  }
+  return times;
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)]!;
+}
+
+const peers = await loadPeers(encodingName);
+const oracle = peers.find((peer) => peer.name === 'tiktoken')!;
+const rows: Record<string, string | number>[] = [];
+const results: object[] = [];
+for (const corpus of corpora()) {
+  const expected = run(oracle, 'count', corpus.texts);
+  for (const mode of ['count', 'encode'] as const) {
+    for (const heat of ['cold', 'warm'] as const) {
+      const micros = new Map(peers.map((peer) => [peer, [] as number[]]));
+      const wrong = new Map(peers.map((peer) => [peer, run(peer, mode, corpus.texts) - expected]));
+      const repeats = new Map(peers.map((peer) => [peer, repeatsFor(peer, mode, heat, corpus.texts)]));
+      for (let round = 0; round < ROUNDS; round++) {
+        // A peer's turn moves each round, so that nobody always runs behind the same neighbour.
+        for (let i = 0; i < peers.length; i++) {
+          const peer = peers[(i + round) % peers.length]!;
+          const times = repeats.get(peer)!;
+          const before = cpuMicros();
+          for (let k = 0; k < times; k++) {
+            if (heat === 'cold') peer.clear();
+            run(peer, mode, corpus.texts);
+          }
+          micros.get(peer)!.push((cpuMicros() - before) / times);
+        }
+      }
+      const rate = (peer: Peer): number => corpus.bytes / median(micros.get(peer)!);
+      const ours = rate(peers[0]!);
+      const row: Record<string, string | number> = { corpus: corpus.name, mode, heat };
+      for (const peer of peers) {
+        row[`${peer.name} MB/s`] = Number(rate(peer).toFixed(1));
+        if (peer !== peers[0]) row[`x ${peer.name}`] = Number((ours / rate(peer)).toFixed(2));
+        if (wrong.get(peer) !== 0) row[`${peer.name} off by`] = wrong.get(peer)!;
+      }
+      rows.push(row);
+      results.push({ ...row, bytes: corpus.bytes });
+    }
+  }
+}
+console.table(rows);
+const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
+console.log(JSON.stringify({ bench: 'tokens', version, node: process.version, encoding: encodingName, rounds: ROUNDS, results }));
