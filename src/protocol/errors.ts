@@ -163,25 +163,41 @@ export function isErrorCode(value: unknown): value is ErrorCode {
 
 /** Reads the registered code of anything thrown, also of one that came from another thread. */
 export function codeOf(error: unknown): ErrorCode | undefined {
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
+  const code = typeof error === 'object' && error !== null ? read(error, 'code') : undefined;
   return isErrorCode(code) ? code : undefined;
 }
 
 /** Turns anything thrown into an {@link OrreryError}: one that has a registered code keeps it, others are wrapped. */
 export function asOrreryError(error: unknown, code: ErrorCode, message?: string): OrreryError {
-  if (error instanceof OrreryError) return error;
+  if (isOrreryError(error)) return error;
   if (codeOf(error) !== undefined) return fromWire(toWire(error));
   return new OrreryError(code, message ?? messageOf(error), { cause: error });
 }
 
 /** Reads a message from anything thrown; never throws itself. */
 export function messageOf(error: unknown): string {
-  if (error instanceof Error) return error.message;
   if (typeof error === 'string') return error;
+  if (typeof error === 'object' && error !== null) {
+    const message = read(error, 'message');
+    if (typeof message === 'string') return message;
+  }
+  for (const write of [JSON.stringify, String, (e: unknown) => Object.prototype.toString.call(e)]) {
+    try {
+      const text: unknown = write(error);
+      if (typeof text === 'string') return text;
+    } catch {
+      // the next way; a revoked proxy refuses them all
+    }
+  }
+  return 'something that cannot be read was thrown';
+}
+
+/** `instanceof` asks a proxy for its prototype, and that may throw. */
+function isOrreryError(error: unknown): error is OrreryError {
   try {
-    return JSON.stringify(error) ?? String(error);
+    return error instanceof OrreryError;
   } catch {
-    return Object.prototype.toString.call(error);
+    return false;
   }
 }
 
@@ -202,7 +218,7 @@ export function toWire(error: unknown, depth = 0): WireError {
     ...(hint === undefined ? {} : { hint }),
     ...(stack === undefined ? {} : { stack }),
     ...(details === undefined ? {} : { details }),
-    ...(typeof retryAfterMs === 'number' ? { retryAfterMs } : {}),
+    ...(typeof retryAfterMs === 'number' && Number.isFinite(retryAfterMs) ? { retryAfterMs } : {}),
     ...(cause === undefined || cause === null ? {} : { cause: toWire(cause, depth + 1) }),
   };
 }
@@ -245,6 +261,15 @@ function text(source: object, key: string): string | undefined {
 
 function detailsOf(value: unknown): ErrorDetails | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  const plain = Object.entries(value).filter(([, v]) => ['string', 'number', 'boolean'].includes(typeof v));
-  return plain.length === 0 ? undefined : (Object.fromEntries(plain) as ErrorDetails);
+  try {
+    const plain = Object.entries(value).filter(([, v]) => isPlainFact(v));
+    return plain.length === 0 ? undefined : (Object.fromEntries(plain) as ErrorDetails);
+  } catch {
+    return undefined; // a proxy or a throwing getter
+  }
+}
+
+/** What JSON and a clone both keep as it is. */
+function isPlainFact(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value);
 }

@@ -12,6 +12,7 @@ import {
 } from '../../protocol/index.ts';
 import type { ChannelManagers, ChannelStatus } from '../api.ts';
 import { type AgentRef, type Channel, type ChannelHost, ChannelManager } from '../channels/index.ts';
+import { GatewayChannel } from '../channels/gateway/index.ts';
 import type { ChannelConfig, RouteRule } from '../config/types.ts';
 import { type DeliveryEngine, type Intake, type Origin, OriginBook } from '../delivery/index.ts';
 import { type AgentNames, type Router, agentNames, compileRoutes } from '../routing/index.ts';
@@ -44,6 +45,8 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
   readonly #byManager = new Map<ChannelManager, Hosted>();
   readonly #route: Router;
   readonly #names: AgentNames;
+  /** The adapter of each channel's last start. */
+  readonly #adapters = new Map<string, Channel>();
   readonly #sends = new AbortController();
 
   constructor(options: ChannelsOptions) {
@@ -141,7 +144,9 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     const hosted = this.#byName.get(name);
     const config = this.#options.configs[name];
     if (!hosted || !config) return;
-    await hosted.manager.start(this.#options.create(name, config), { name });
+    const channel = this.#options.create(name, config);
+    this.#adapters.set(name, channel);
+    await hosted.manager.start(channel, { name });
   }
 
   /** A manager that the library's user made for itself becomes known with its first message. */
@@ -173,7 +178,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
       type: hosted?.type ?? '',
       connected: hosted?.manager.isConnected() ?? false,
       state,
-      metadata: hosted?.manager.state().metadata ?? {},
+      metadata: { ...hosted?.manager.state().metadata, ...reachedAt(this.#adapters.get(name)) },
     };
   }
 }
@@ -182,6 +187,12 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
 function alone(inbound: InboundMessage, defaultAgent: string): string {
   if (inbound.agent === undefined || inbound.agent === defaultAgent) return defaultAgent;
   throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${inbound.agent}" behind this channel`);
+}
+
+/** Where a gateway listens: with port 0 it is known only once it is open. */
+function reachedAt(channel: Channel | undefined): { url?: string } {
+  const url = channel instanceof GatewayChannel ? channel.address?.url : undefined;
+  return url === undefined ? {} : { url };
 }
 
 function logState(log: Logger, channel: string, state: ConnectionState): void {
