@@ -137,9 +137,10 @@ async function round(
   contestant: Contestant,
   inFlight: number,
   messages: number,
-): Promise<{ perSecond: number; p50: number }> {
+): Promise<{ perSecond: number; p50: number; cpuUs: number }> {
   let left = messages;
   const latencies: number[] = [];
+  const cpuBefore = process.cpuUsage();
   const began = performance.now();
   await Promise.all(
     Array.from({ length: inFlight }, async (_, lane) => {
@@ -152,7 +153,9 @@ async function round(
       }
     }),
   );
-  return { perSecond: (messages / (performance.now() - began)) * 1000, p50: median(latencies) };
+  const seconds = (performance.now() - began) / 1000;
+  const cpu = process.cpuUsage(cpuBefore);
+  return { perSecond: messages / seconds, p50: median(latencies), cpuUs: (cpu.user + cpu.system) / messages };
 }
 
 const size = (inFlight: number): number => (inFlight === 1 ? Math.ceil(MESSAGES / 6) : MESSAGES);
@@ -186,18 +189,19 @@ const figures: Record<string, unknown>[] = [];
 for (const inFlight of IN_FLIGHT) {
   const peer = fastest.get(inFlight);
   const contestants = peer ? [...others, peer] : others;
-  const results = contestants.map(() => ({ perSecond: [] as number[], p50: [] as number[] }));
+  const results = contestants.map(() => ({ perSecond: [] as number[], p50: [] as number[], cpuUs: [] as number[] }));
   for (const contestant of contestants) await round(contestant, inFlight, size(inFlight) / 2);
   for (let i = 0; i < ROUNDS; i++) {
     for (const [k, contestant] of contestants.entries()) {
-      const { perSecond, p50 } = await round(contestant, inFlight, size(inFlight));
+      const { perSecond, p50, cpuUs } = await round(contestant, inFlight, size(inFlight));
       results[k]?.perSecond.push(perSecond);
       results[k]?.p50.push(p50);
+      results[k]?.cpuUs.push(cpuUs);
     }
   }
   const base = median(results.at(-1)?.perSecond ?? []);
   const rows = contestants.map((contestant, k) => {
-    const { perSecond, p50 } = results[k] ?? { perSecond: [], p50: [] };
+    const { perSecond, p50, cpuUs } = results[k] ?? { perSecond: [], p50: [], cpuUs: [] };
     const speed = median(perSecond);
     figures.push({
       name: contestant.name,
@@ -211,11 +215,12 @@ for (const inFlight of IN_FLIGHT) {
       Math.round(speed).toString(),
       (speed / base).toFixed(2),
       (median(p50) * 1000).toFixed(0),
+      median(cpuUs).toFixed(1),
       (percentile(perSecond, 0) / 1000).toFixed(1),
     ];
   });
   console.log(`\n${inFlight} in flight, ${THREADS} threads, 1 KB, ${ROUNDS} rounds:`);
-  printTable(['contestant', 'messages/s', 'x piscina', 'p50 us', 'slowest round k/s'], rows);
+  printTable(['contestant', 'messages/s', 'x piscina', 'p50 us', 'CPU us', 'slowest round k/s'], rows);
 }
 printJson('roundtrip', { threads: THREADS, results: figures });
 await Promise.all([...others, ...fastest.values()].map((contestant) => contestant.close()));

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 /**
- * Makes `package-lock.json` portable: run it after each `npm install`.
+ * Makes the lockfiles portable: run it after each `npm install`, here or in `bench`.
  *
  * - It names no host: addresses and funding links go, since the lock says what to install, not from where.
  * - It lists every platform's binary: a registry that serves only this platform's optional packages makes npm leave the
@@ -25,22 +25,26 @@ function platformOf(name: string): Entry {
   };
 }
 
-const file = new URL('../package-lock.json', import.meta.url);
-const lock = JSON.parse(readFileSync(file, 'utf8')) as { packages: Record<string, Entry> };
-for (const [path, entry] of Object.entries(lock.packages)) {
-  for (const key of ['resolved', 'funding', 'deprecated']) delete entry[key];
-  for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
-    const nested = `${path}/node_modules/${name}`;
-    const platform = platformOf(name);
-    if (lock.packages[nested] || lock.packages[`node_modules/${name}`] || Object.keys(platform).length === 0) continue;
-    lock.packages[`node_modules/${name}`] = {
-      version: version.replace(/^[^\d]*/, ''),
-      ...platform,
-      ...(entry['dev'] === true ? { dev: true } : {}),
-      optional: true,
-    };
+function clean(file: URL): void {
+  const lock = JSON.parse(readFileSync(file, 'utf8')) as { packages: Record<string, Entry> };
+  for (const [path, entry] of Object.entries(lock.packages)) {
+    for (const key of ['resolved', 'funding', 'deprecated']) delete entry[key];
+    for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
+      const nested = `${path}/node_modules/${name}`;
+      const platform = platformOf(name);
+      if (lock.packages[nested] || lock.packages[`node_modules/${name}`] || Object.keys(platform).length === 0)
+        continue;
+      lock.packages[`node_modules/${name}`] = {
+        version: version.replace(/^[^\d]*/, ''),
+        ...platform,
+        ...(entry['dev'] === true ? { dev: true } : {}),
+        optional: true,
+      };
+    }
   }
+  const [root, ...rest] = Object.entries(lock.packages);
+  if (root) lock.packages = Object.fromEntries([root, ...rest.toSorted(([a], [b]) => (a < b ? -1 : 1))]);
+  writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
 }
-const [root, ...rest] = Object.entries(lock.packages);
-if (root) lock.packages = Object.fromEntries([root, ...rest.toSorted(([a], [b]) => (a < b ? -1 : 1))]);
-writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
+
+for (const path of ['../package-lock.json', '../bench/package-lock.json']) clean(new URL(path, import.meta.url));

@@ -28,6 +28,8 @@ export interface ChannelStatus {
   readonly connected: boolean;
   readonly state: ConnectionState;
   readonly metadata: Readonly<Record<string, string>>;
+  /** Where a gateway is reached, once it is open. */
+  readonly url?: string;
 }
 
 /** G9: received = rejected + inIntake + accepted; accepted + recovered + replayed = answered + dead + pending. */
@@ -115,6 +117,8 @@ export interface Supervisor extends AsyncDisposable {
   readiness(): Readiness;
   /** Refuses new messages, finishes accepted ones until the deadline, stops agents, then closes. Idempotent. */
   drain(o?: { timeoutMs?: number }): Promise<DrainReport>;
+  /** Resolves with the report once the supervisor was drained, by whomever: its user, a command, the gateway. */
+  drained(): Promise<DrainReport>;
   /** Closes at once: what is unfinished is cut off. */
   close(): Promise<void>;
   readonly channels: ChannelManagers;

@@ -88,6 +88,7 @@ class Host implements Supervisor {
   #state: SupervisorState = 'idle';
   #startedAt = 0;
   #draining: Promise<DrainReport> | undefined;
+  readonly #drained = Promise.withResolvers<DrainReport>();
   #closing: Promise<void> | undefined;
 
   constructor(config: ResolvedConfig, log: Logger, onFatal?: (error: OrreryError) => void) {
@@ -102,7 +103,7 @@ class Host implements Supervisor {
       ...(workers.maxHeapMb === undefined ? {} : { maxHeapMb: workers.maxHeapMb }),
       heartbeatMs: workers.heartbeatMs,
       turnTimeoutMs: delivery.turnTimeoutMs,
-      workerLog: { level: log.isLevelEnabled('fatal') ? config.log.level : 'silent', pretty: config.log.pretty },
+      workerLog: { ...config.log, level: log.isLevelEnabled('fatal') ? config.log.level : 'silent' },
       events: this.#slotEvents(),
       log,
       env: process.env,
@@ -247,8 +248,15 @@ class Host implements Supervisor {
   }
 
   drain(o: { timeoutMs?: number } = {}): Promise<DrainReport> {
-    this.#draining ??= this.#drain(o.timeoutMs ?? this.#config.shutdown.timeoutMs);
+    if (!this.#draining) {
+      this.#draining = this.#drain(o.timeoutMs ?? this.#config.shutdown.timeoutMs);
+      this.#draining.then(this.#drained.resolve, this.#drained.reject);
+    }
     return this.#draining;
+  }
+
+  drained(): Promise<DrainReport> {
+    return this.#drained.promise;
   }
 
   close(): Promise<void> {

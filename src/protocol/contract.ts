@@ -9,10 +9,8 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from './errors.ts';
 import type { WireOutcome, WireTurn } from './wire.ts';
-import type { ChatMessage, DeliveryId, Reply, TurnContext, UserMessage } from './messages.ts';
-
-/** Names one replica of an agent: the agent's name, with `#2`, `#3`... for further replicas. */
-export type RuntimeId = string;
+import type { ChatMessage, DeliveryId } from './messages.ts';
+import type { CancelCause, RuntimeId } from './turns.ts';
 
 export interface ModelSpec {
   /** `openai:ID`, `openai-compatible:ID` or `anthropic:ID`. */
@@ -45,30 +43,6 @@ export type AgentStartResult =
   | { readonly runtime: RuntimeId; readonly ok: true }
   | { readonly runtime: RuntimeId; readonly ok: false; readonly error: WireError };
 
-export interface TurnRequest {
-  readonly id: DeliveryId;
-  readonly runtime: RuntimeId;
-  /** The namespace in its written form: with the agent's name, the session. */
-  readonly session: string;
-  /** 1 for the first attempt. */
-  readonly attempt: number;
-  /** Milliseconds that the turn may run, from its receipt; the deadline aborts `turn.signal`. */
-  readonly timeoutMs: number;
-  /** Whether text deltas are wanted. */
-  readonly stream: boolean;
-  readonly message: UserMessage;
-  readonly metadata?: Readonly<Record<string, string>>;
-  readonly context?: TurnContext;
-}
-
-export type TurnOutcome =
-  | { readonly id: DeliveryId; readonly reply: Reply }
-  /** `streamed`: text deltas of the failed attempt have gone out, so that a listener must be told to forget them. */
-  | { readonly id: DeliveryId; readonly error: WireError; readonly streamed: boolean };
-
-/** Why a turn is aborted. */
-export type CancelCause = 'cancelled' | 'shutdown';
-
 /** Served by the agent host of a slot, called by main over comlink. */
 export interface AgentHostContract {
   /** Starts agents one after another, in the order given; one that fails does not stop the others. */
@@ -99,6 +73,13 @@ export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> 
   stop: 60_000,
 };
 
+/** How a worker logs; `fd` is standard output unless it is 2. */
+export interface WorkerLog {
+  readonly level: string;
+  readonly pretty: boolean;
+  readonly fd?: 1 | 2;
+}
+
 /** What piscina hands to the resident task of a slot. */
 export interface ResidentTask {
   readonly slot: number;
@@ -112,7 +93,7 @@ export interface ResidentTask {
   readonly heartbeatMs: number;
   /** The deadline of a turn that brings none of its own, in milliseconds. */
   readonly turnTimeoutMs: number;
-  readonly log: { readonly level: string; readonly pretty: boolean };
+  readonly log: WorkerLog;
 }
 
 /** The resident task's end, when it ended as asked. */

@@ -2,9 +2,9 @@
  * Owns the packed form of turns and outcomes between main and a slot. A structured clone writes every key of every object
  * again: a batch of tuples costs a quarter of the same batch of objects. What has its usual value is left out.
  */
-import type { TurnOutcome, TurnRequest } from './contract.ts';
 import type { WireError } from './errors.ts';
 import { type DeliveryId, NO_USAGE, type Reply } from './messages.ts';
+import type { TurnOutcome, TurnRequest } from './turns.ts';
 
 /** What of a turn is seldom there. */
 type TurnRest = Partial<Pick<TurnRequest, 'attempt' | 'timeoutMs' | 'stream' | 'metadata' | 'context'>> & {

@@ -5,7 +5,7 @@ import type { AgentSpec } from '../protocol/contract.ts';
 import { BUILTINS } from '../protocol/builtins.ts';
 import { OrreryError, codeOf, messageOf } from '../protocol/errors.ts';
 import type { AgentDefinition } from './agent.ts';
-import { builtinAgent } from './builtin/index.ts';
+import { builtinAgent } from './builtin/builtins.ts';
 
 /**
  * Loads the definition behind a source. Throws `ORRERY_AGENT_LOAD`, with the module's own error as the cause, and for a

@@ -1,5 +1,5 @@
 /** Owns a supervisor for tests of what stands around one: it answers at once, keeps what it was asked, and runs no agent. */
-import type { Supervisor, Status } from '../../src/main/api.ts';
+import type { DrainReport, Supervisor, Status } from '../../src/main/api.ts';
 import { type InboundMessage, NO_USAGE, OrreryError } from '../../src/protocol/index.ts';
 
 export interface FakeSupervisor extends Supervisor {
@@ -12,6 +12,7 @@ export interface FakeSupervisor extends Supervisor {
 export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: string } = {}): FakeSupervisor {
   const calls: string[] = [];
   const released = Promise.withResolvers<void>();
+  const drained = Promise.withResolvers<DrainReport>();
   const deadLetter = {
     id: 'd-1',
     agent: 'broken',
@@ -83,13 +84,10 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
     drain(options) {
       calls.push(`drain ${options?.timeoutMs ?? 'default'}`);
       state = 'draining';
-      return Promise.resolve({
-        clean: o.clean ?? true,
-        answered: 2,
-        unfinished: o.clean === false ? 1 : 0,
-        durationMs: 5,
-      });
+      drained.resolve({ clean: o.clean ?? true, answered: 2, unfinished: o.clean === false ? 1 : 0, durationMs: 5 });
+      return drained.promise;
     },
+    drained: () => drained.promise,
     close() {
       calls.push('close');
       state = 'closed';

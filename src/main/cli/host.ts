@@ -12,9 +12,6 @@ export type CreateSupervisor = (
   o: { readonly log: Logger; readonly onFatal: (error: OrreryError) => void },
 ) => Promise<Supervisor>;
 
-/** A drain that came in through the gateway is found by looking; in milliseconds. */
-const STATE_LOOK_MS = 100;
-
 export interface Host {
   readonly supervisor: Supervisor;
   /** Resolves with the report once the supervisor was drained, by whomever; rejects when only a new process helps. */
@@ -43,12 +40,10 @@ export async function startHost(
   const lock = await lockDataDir(config.dataDir, VERSION);
   let supervisor: Supervisor | undefined;
   let control: ControlServer | undefined;
-  let look: NodeJS.Timeout | undefined;
   const ended = Promise.withResolvers<DrainReport>();
   ended.promise.catch(() => undefined); // whoever waits for it hears of it; a chat does not wait
 
   async function close(): Promise<void> {
-    clearInterval(look);
     await control?.close();
     await supervisor?.close();
     lock.release();
@@ -57,19 +52,12 @@ export async function startHost(
   try {
     const created = await create(config, { log, onFatal: ended.reject });
     supervisor = created;
-    const stop = (o: { readonly timeoutMs?: number } = {}): Promise<DrainReport> => {
-      const report = created.drain(o); // idempotent: everybody gets the first one's report
-      report.then(ended.resolve, ended.reject);
-      return report;
-    };
+    // Idempotent: everybody gets the first one's report, whoever asked for the drain.
+    const stop = (o: { readonly timeoutMs?: number } = {}): Promise<DrainReport> => created.drain(o);
+    created.drained().then(ended.resolve, ended.reject);
     control = await startControl({ supervisor: created, drain: stop, log }, config.dataDir);
     lock.announce(control.socket);
     await created.start();
-    look = setInterval(() => {
-      if (!created.readiness().reasons.some((reason) => reason === 'draining' || reason === 'closed')) return;
-      clearInterval(look);
-      void stop();
-    }, STATE_LOOK_MS);
     return { supervisor: created, ended: ended.promise, stop, close };
   } catch (error) {
     await close();

@@ -10,6 +10,7 @@ import { registerInit } from './init.ts';
 import { exitCodeOf, printError } from './output.ts';
 import { registerServe } from './serve.ts';
 import { registerStatus } from './status.ts';
+import { registerTokens } from './tokens.ts';
 import { VERSION } from '../ops/version.ts';
 
 /** Runs a command line (without Node and the script) and sets the process's exit code. Never rejects. */
@@ -44,6 +45,7 @@ export function createProgram(): Command {
     registerAgents,
     registerDeadLetters,
     registerDrain,
+    registerTokens,
     registerConfig,
   ]) {
     register(program);

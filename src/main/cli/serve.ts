@@ -2,7 +2,7 @@
 import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
-import type { ChannelStatus, Status } from '../api.ts';
+import type { Status } from '../api.ts';
 import type { ResolvedConfig } from '../config/index.ts';
 import type { CreateSupervisor, Host } from './host.ts';
 import { type ConfigOptions, addConfigOptions, loadOptions } from './options.ts';
@@ -104,13 +104,10 @@ function announce(host: Host, config: ResolvedConfig, log: Logger): void {
   printLine('Ctrl-C finishes what was accepted and stops; a second one stops at once.\n');
 }
 
-/** What a channel's status may tell beside: where it is reached. */
-type Reached = ChannelStatus & { readonly url?: string };
-
 /** Names where the gateways are reached: what the connection says of itself, else what was configured. */
 export function gatewayUrls(status: Status, config: ResolvedConfig): string[] {
   return Object.entries(config.channels).flatMap(([name, { host, port }]): string[] => {
-    const channel: Reached | undefined = status.channels.find((c) => c.name === name);
+    const channel = status.channels.find((c) => c.name === name);
     if (channel?.url !== undefined) return [channel.url];
     const reachable =
       host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;

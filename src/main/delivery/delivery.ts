@@ -21,7 +21,7 @@ export class Delivery {
   readonly agent: string;
   readonly origin: Origin;
   readonly listener: DeliveryListener | undefined;
-  readonly mailbox: Mailbox;
+  readonly mailbox: Mailbox<Delivery>;
   state: DeliveryState = { status: 'accepted' };
   /** Attempts that count: a neighbour's crash does not. */
   attempts = 0;
@@ -38,7 +38,7 @@ export class Delivery {
     inbound: InboundMessage,
     agent: string,
     origin: Origin,
-    mailbox: Mailbox,
+    mailbox: Mailbox<Delivery>,
     listener?: DeliveryListener,
   ) {
     this.id = id;

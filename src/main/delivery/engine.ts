@@ -66,7 +66,7 @@ const TELLING_ENDS = new Set(['ORRERY_WORKER_UNRESPONSIVE', 'ORRERY_WORKER_OUT_O
 
 export class DeliveryEngine {
   readonly #options: EngineOptions;
-  readonly #mailboxes = new Mailboxes();
+  readonly #mailboxes = new Mailboxes<Delivery>();
   readonly #deliveries = new Map<DeliveryId, Delivery>();
   readonly #slots = new Map<number, SlotLane>();
   readonly #outbox: Outbox;
@@ -103,12 +103,12 @@ export class DeliveryEngine {
   }
 
   /** The mailbox of a session, so that intake can keep a place in it. */
-  mailbox(agent: string, namespace: string): Mailbox {
+  mailbox(agent: string, namespace: string): Mailbox<Delivery> {
     return this.#mailboxes.open(sessionKey(agent, namespace));
   }
 
   /** Gives up a place that was kept for a message which was not accepted. */
-  release(mailbox: Mailbox): void {
+  release(mailbox: Mailbox<Delivery>): void {
     this.#mailboxes.release(mailbox);
   }
 
@@ -116,7 +116,7 @@ export class DeliveryEngine {
   enqueue(
     accepted: Accepted,
     inbound: InboundMessage,
-    mailbox: Mailbox,
+    mailbox: Mailbox<Delivery>,
     origin: Origin,
     listener?: DeliveryListener,
   ): void {
@@ -225,7 +225,7 @@ export class DeliveryEngine {
 
   // One delivery
 
-  #next(mailbox: Mailbox): void {
+  #next(mailbox: Mailbox<Delivery>): void {
     const delivery = mailbox.next();
     if (delivery) this.roster.place(delivery);
   }

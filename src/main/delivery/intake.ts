@@ -13,6 +13,7 @@ import {
   asOrreryError,
 } from '../../protocol/index.ts';
 import type { Account } from './account.ts';
+import type { Delivery } from './delivery.ts';
 import type { DeliveryEngine } from './engine.ts';
 import type { Admission, Journal } from './journal.ts';
 import { checkInbound } from './inbound-check.ts';
@@ -74,7 +75,7 @@ export class Intake {
     const { account, engine } = this.#options;
     account.received += 1;
     account.inIntake += 1;
-    let mailbox: Mailbox | undefined;
+    let mailbox: Mailbox<Delivery> | undefined;
     try {
       const agent = this.#admit(inbound, route);
       mailbox = engine.mailbox(agent, inbound.namespace);
@@ -109,7 +110,7 @@ export class Intake {
     return route(inbound);
   }
 
-  #checkRoom(mailbox: Mailbox, inbound: InboundMessage): void {
+  #checkRoom(mailbox: Mailbox<Delivery>, inbound: InboundMessage): void {
     const { engine, mailboxSize, maxPending, account } = this.#options;
     if (mailbox.size >= mailboxSize) {
       throw new OrreryError(

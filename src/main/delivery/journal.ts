@@ -2,7 +2,7 @@
  * Owns the interface of the journal, the log of deliveries, and what it stores. A journal knows no agents and no
  * channels: it says what was accepted, and what became of it.
  */
-import type { Accepted, DeliveredReply, DeliveryId, DeliveryState, InboundMessage } from '../../protocol/index.ts';
+import type { Accepted, DeliveryId, DeliveryState, InboundMessage } from '../../protocol/index.ts';
 
 /** Names a message by where it came from: channel, account, namespace and the platform's own id. */
 export type DedupeKey = string;
@@ -20,13 +20,15 @@ export interface Admission {
 export interface StoredDelivery {
   readonly id: DeliveryId;
   readonly agent: string;
-  readonly inbound: InboundMessage;
+  readonly namespace: string;
   readonly state: DeliveryState;
   readonly attempts: number;
 }
 
 /** A delivery that an earlier process accepted and did not finish. */
-export type PendingDelivery = StoredDelivery;
+export interface PendingDelivery extends StoredDelivery {
+  readonly inbound: InboundMessage;
+}
 
 export interface Journal {
   readonly kind: 'memory';
@@ -41,6 +43,5 @@ export interface Journal {
   /** Yields what an earlier process left, in order of acceptance. */
   recover(): AsyncIterable<PendingDelivery>;
   find(key: DedupeKey): Promise<StoredDelivery | undefined>;
-  replyOf(id: DeliveryId): DeliveredReply | undefined;
   close(): Promise<void>;
 }

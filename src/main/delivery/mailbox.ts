@@ -1,11 +1,10 @@
 /** Owns the order of one session: a bounded FIFO of which one delivery at a time is active (guarantee G1). */
-import type { Delivery } from './delivery.ts';
 
-export class Mailbox {
+export class Mailbox<T> {
   readonly key: string;
-  readonly #queue: Delivery[] = [];
+  readonly #queue: T[] = [];
   /** The delivery whose turn is under way or being retried: it holds the session. */
-  active: Delivery | undefined;
+  active: T | undefined;
   /** Messages whose journal append is under way: they have a place already. */
   reserved = 0;
   /** The last send of this session: replies leave in the order of their turns. */
@@ -24,18 +23,18 @@ export class Mailbox {
     return this.size === 0 && !this.sending;
   }
 
-  push(delivery: Delivery): void {
+  push(delivery: T): void {
     this.#queue.push(delivery);
   }
 
   /** Makes the next waiting delivery the active one. */
-  next(): Delivery | undefined {
+  next(): T | undefined {
     this.active = this.#queue.shift();
     return this.active;
   }
 
   /** Takes a waiting delivery out; false when it does not wait here. */
-  remove(delivery: Delivery): boolean {
+  remove(delivery: T): boolean {
     const at = this.#queue.indexOf(delivery);
     if (at < 0) return false;
     this.#queue.splice(at, 1);
@@ -44,24 +43,24 @@ export class Mailbox {
 }
 
 /** The mailboxes that hold anything. */
-export class Mailboxes {
-  readonly #byKey = new Map<string, Mailbox>();
+export class Mailboxes<T> {
+  readonly #byKey = new Map<string, Mailbox<T>>();
 
   get size(): number {
     return this.#byKey.size;
   }
 
-  open(key: string): Mailbox {
+  open(key: string): Mailbox<T> {
     let mailbox = this.#byKey.get(key);
     if (!mailbox) {
-      mailbox = new Mailbox(key);
+      mailbox = new Mailbox<T>(key);
       this.#byKey.set(key, mailbox);
     }
     return mailbox;
   }
 
   /** Forgets a mailbox that holds nothing. */
-  release(mailbox: Mailbox): void {
+  release(mailbox: Mailbox<T>): void {
     if (mailbox.empty) this.#byKey.delete(mailbox.key);
   }
 }

@@ -24,6 +24,8 @@ import {
 export const DEFAULT_MAX_FINISHED = 20_000;
 export const DEFAULT_MAX_FINISHED_CHARS: number = 32 * 1024 * 1024;
 
+const ACCEPTED: DeliveryState = { status: 'accepted' };
+
 export interface MemoryJournalOptions {
   /** How long a finished delivery's id is known, in milliseconds. */
   readonly dedupeRetentionMs: number;
@@ -37,8 +39,16 @@ export interface MemoryJournalOptions {
   readonly now?: () => number;
 }
 
-interface Entry extends StoredDelivery {
+/** What is kept of a delivery, and no more: thousands live here, and each object in one is work for the collector. */
+interface Entry {
   readonly key: DedupeKey;
+  readonly id: DeliveryId;
+  readonly agent: string;
+  readonly namespace: string;
+  /** What the message said, kept to compare a second one with. */
+  readonly content: string;
+  /** The rest of the body as JSON; undefined for a plain text. */
+  readonly rest: string | undefined;
   state: DeliveryState;
   attempts: number;
   finishedAt: number;
@@ -90,11 +100,6 @@ export class MemoryJournal implements Journal {
     return Promise.resolve(this.#byKey.get(key));
   }
 
-  replyOf(id: DeliveryId): DeliveredReply | undefined {
-    const entry = this.#byId.get(id);
-    return entry ? replyOf(entry) : undefined;
-  }
-
   close(): Promise<void> {
     this.#byKey.clear();
     this.#byId.clear();
@@ -108,14 +113,28 @@ export class MemoryJournal implements Journal {
     if (known) return this.#duplicate(known, inbound, agent);
     this.#counter += 1;
     const id = `${this.#options.idPrefix}-${this.#counter.toString(36)}`;
-    const entry: Entry = { key, id, agent, inbound, state: { status: 'accepted' }, attempts: 0, finishedAt: 0 };
+    const entry: Entry = {
+      key,
+      id,
+      agent,
+      namespace: inbound.namespace,
+      content: inbound.message.content,
+      rest: restOf(inbound),
+      state: ACCEPTED,
+      attempts: 0,
+      finishedAt: 0,
+    };
     this.#byKey.set(key, entry);
     this.#byId.set(id, entry);
     return { status: 'accepted', id, agent };
   }
 
   #duplicate(known: Entry, inbound: InboundMessage, agent: string): Accepted | Error {
-    if (!sameBody(known.inbound, inbound) || (inbound.agent !== undefined && agent !== known.agent)) {
+    if (
+      known.content !== inbound.message.content ||
+      known.rest !== restOf(inbound) ||
+      (inbound.agent !== undefined && agent !== known.agent)
+    ) {
       return new OrreryError(
         'ORRERY_ID_CONFLICT',
         `The id ${JSON.stringify(inbound.id)} was used before with another body`,
@@ -149,25 +168,18 @@ export class MemoryJournal implements Journal {
 }
 
 function replyOf(entry: Entry): DeliveredReply | undefined {
-  const { state, id, agent, inbound } = entry;
+  const { state, id, agent, namespace } = entry;
   if (state.status !== 'answered' && state.status !== 'committed') return undefined;
-  return { ...state.reply, id, agent, namespace: inbound.namespace };
+  return { ...state.reply, id, agent, namespace };
 }
 
 function charsOf(entry: Entry): number {
   const reply = entry.state.status === 'answered' ? entry.state.reply.message.content.length : 0;
-  return entry.inbound.message.content.length + reply;
+  return entry.content.length + (entry.rest?.length ?? 0) + reply;
 }
 
-/** The whole bodies are kept here, so they are compared themselves; a durable journal compares a hash. */
-function sameBody(a: InboundMessage, b: InboundMessage): boolean {
-  return (
-    a.message.content === b.message.content &&
-    sameJson(a.message.parts, b.message.parts) &&
-    sameJson(a.context, b.context)
-  );
-}
-
-function sameJson(a: unknown, b: unknown): boolean {
-  return a === b || JSON.stringify(a) === JSON.stringify(b);
+/** The body beyond its text. The whole of it is kept and compared here; a durable journal compares a hash. */
+function restOf({ message, context }: InboundMessage): string | undefined {
+  if (message.parts === undefined && context === undefined) return undefined;
+  return JSON.stringify([message.parts, context]);
 }

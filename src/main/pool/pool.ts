@@ -7,7 +7,7 @@
  */
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
-import { OrreryError } from '../../protocol/index.ts';
+import { OrreryError, type WorkerLog } from '../../protocol/index.ts';
 import { scrubbedEnv } from './env.ts';
 import { Slot, type SlotEvents } from './slot.ts';
 
@@ -17,7 +17,7 @@ export interface PoolOptions {
   readonly maxHeapMb?: number;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
-  readonly workerLog: { readonly level: string; readonly pretty: boolean };
+  readonly workerLog: WorkerLog;
   readonly events: SlotEvents;
   readonly log: Logger;
   readonly env: NodeJS.ProcessEnv;

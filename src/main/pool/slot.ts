@@ -16,6 +16,7 @@ import {
   type SlotState,
   type TurnOutcome,
   type TurnRequest,
+  type WorkerLog,
   messageOf,
   packTurn,
   transitionSlot,
@@ -51,7 +52,7 @@ export interface SlotOptions {
   readonly piscina: () => Piscina;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
-  readonly log: { readonly level: string; readonly pretty: boolean };
+  readonly log: WorkerLog;
   readonly events: SlotEvents;
 }
 
@@ -71,6 +72,7 @@ export class Slot {
   #words = new Int32Array(new SharedArrayBuffer(SLOT_WORDS * 4));
   #abort: AbortController | undefined;
   #killCause: OrreryError | undefined;
+  #lastExit: SlotExit = 'clean';
   #ended: Promise<void> = Promise.resolve();
   #deltaPort: MessagePort | undefined;
   /** Agent runtimes placed here. */
@@ -165,14 +167,19 @@ export class Slot {
   async stop(timeoutMs: number): Promise<boolean> {
     if (this.#state.status === 'exited') return true;
     this.#apply({ type: 'drain' });
+    // The task's end may come before the answer to this call, and whoever hears of it may start the next generation: that
+    // one is neither waited for nor killed here.
+    const { generation } = this.#state;
+    const ended = this.#ended;
     const timer = setTimeout(() => {
+      if (this.#state.generation !== generation) return;
       this.kill(new OrreryError('ORRERY_SHUTDOWN_DEADLINE', `Slot ${this.label} did not stop within ${timeoutMs} ms`));
     }, timeoutMs);
     // A host that dies while it stops has nothing left to stop.
     await this.remote.host.stop(Math.max(0, timeoutMs - STOP_MARGIN_MS)).catch(() => undefined);
-    await this.#ended;
+    await ended;
     clearTimeout(timer);
-    return this.#isClean();
+    return this.#lastExit === 'clean';
   }
 
   /** Tells the machine what a look at the heartbeat found. */
@@ -195,10 +202,6 @@ export class Slot {
     const threadId = Atomics.load(this.#words, SLOT_WORD.threadId);
     if (threadId <= 0) return undefined;
     return this.#options.piscina().threads.find((worker) => worker.threadId === threadId);
-  }
-
-  #isClean(): boolean {
-    return this.#state.status === 'exited' && this.#state.exit === 'clean';
   }
 
   /** Keeps one `collect` under way; the first answer of any kind proves that the host is up. */
@@ -238,6 +241,7 @@ export class Slot {
   #exit(exit: SlotExit, cause: unknown): void {
     const error = this.#killCause ?? endError(this.label, exit, cause);
     const blamed = Atomics.load(this.#words, SLOT_WORD.blamed);
+    this.#lastExit = exit;
     this.#apply({ type: 'exit', exit });
     this.#remote?.close(error);
     this.#deltaPort?.close();

@@ -37,8 +37,10 @@ interface Replica {
   readonly tracker: RestartTracker;
   state: AgentState;
   timer: NodeJS.Timeout | undefined;
-  /** Settles with the outcome of the start that is under way; replaced by each start. */
+  /** Settles with the outcome of the start that is under way. */
   starting: PromiseWithResolvers<void> | undefined;
+  /** The restart by hand that is under way: a second one shares it. */
+  restarting: Promise<void> | undefined;
 }
 
 export interface AgentsOptions {
@@ -92,7 +94,12 @@ export class HostedAgents {
   async restart(name: string): Promise<AgentStatus> {
     const replicas = this.#byAgent.get(name);
     if (!replicas) throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${name}"`);
-    for (const replica of replicas) await this.#restartReplica(replica);
+    for (const replica of replicas) {
+      replica.restarting ??= this.#restartReplica(replica).finally(() => {
+        replica.restarting = undefined;
+      });
+      await replica.restarting;
+    }
     return this.#status(name);
   }
 
@@ -154,6 +161,7 @@ export class HostedAgents {
       state: { status: 'starting' },
       timer: undefined,
       starting: undefined,
+      restarting: undefined,
     };
     slot.runtimes.add(runtime);
     engine.roster.add(agent.name, runtime);
@@ -175,7 +183,9 @@ export class HostedAgents {
     return slot;
   }
 
+  /** Two who wait for the same start share its outcome. */
   #expectStart(replica: Replica): Promise<void> {
+    if (replica.starting) return replica.starting.promise;
     const starting = Promise.withResolvers<void>();
     starting.promise.catch(() => undefined); // whoever waits hears it; nobody need wait
     replica.starting = starting;
@@ -241,6 +251,8 @@ export class HostedAgents {
   }
 
   #again(replica: Replica): void {
+    // A start by hand overtakes the one that was planned, which would start the agent a second time.
+    clearTimeout(replica.timer);
     replica.timer = undefined;
     if (!this.#apply(replica, { type: 'restart' })) return;
     const { slot } = replica;

@@ -178,7 +178,8 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
       type: hosted?.type ?? '',
       connected: hosted?.manager.isConnected() ?? false,
       state,
-      metadata: { ...hosted?.manager.state().metadata, ...reachedAt(this.#adapters.get(name)) },
+      metadata: hosted?.manager.state().metadata ?? {},
+      ...reachedAt(this.#adapters.get(name)),
     };
   }
 }

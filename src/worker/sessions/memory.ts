@@ -7,6 +7,8 @@ import type { Commit, Session, SessionKey, SessionStore } from './store.ts';
 export const DEFAULT_MAX_MESSAGES = 400;
 /** Sessions kept in one thread; the one that was used longest ago goes first. */
 export const DEFAULT_MAX_SESSIONS = 50_000;
+/** Characters of all sessions' messages in one thread; the session that was used longest ago goes first. */
+export const DEFAULT_MAX_SESSION_CHARS: number = 64 * 1024 * 1024;
 /** Commit records kept in one thread, and the characters of their replies; the oldest go first. */
 export const DEFAULT_MAX_COMMITS = 10_000;
 export const DEFAULT_MAX_COMMIT_CHARS: number = 16 * 1024 * 1024;
@@ -14,18 +16,21 @@ export const DEFAULT_MAX_COMMIT_CHARS: number = 16 * 1024 * 1024;
 export interface MemoryStoreOptions {
   readonly maxMessages?: number;
   readonly maxSessions?: number;
+  readonly maxSessionChars?: number;
   readonly maxCommits?: number;
   readonly maxCommitChars?: number;
   /** Unix time in milliseconds. */
   readonly now?: () => number;
 }
 
-/** Commits of a session between two of its moves to the end of the order. */
-const TOUCH_EVERY = 32;
+/** Share of a bound that is left after an eviction. */
+const EVICT_TO = 15 / 16;
 
 interface Entry {
   version: number;
   epoch: number;
+  /** Characters of the messages. */
+  chars: number;
   /** Only ever pushed to, or replaced: who remembers its length has a snapshot. */
   messages: StoredMessage[];
 }
@@ -33,10 +38,11 @@ interface Entry {
 const EMPTY: Session = { version: 0, read: () => [] };
 
 export class MemorySessionStore implements SessionStore {
-  /** Roughly in order of use, the oldest first: a Map keeps insertion order, and some uses insert again. */
+  /** In order of use, the oldest first: a Map keeps insertion order, and a commit inserts again. */
   readonly #sessions = new Map<string, Entry>();
   readonly #commits = new Map<DeliveryId, Reply>();
   readonly #order = new Fifo<DeliveryId>();
+  #sessionChars = 0;
   #commitChars = 0;
   readonly #limits: Required<MemoryStoreOptions>;
 
@@ -44,6 +50,7 @@ export class MemorySessionStore implements SessionStore {
     this.#limits = {
       maxMessages: DEFAULT_MAX_MESSAGES,
       maxSessions: DEFAULT_MAX_SESSIONS,
+      maxSessionChars: DEFAULT_MAX_SESSION_CHARS,
       maxCommits: DEFAULT_MAX_COMMITS,
       maxCommitChars: DEFAULT_MAX_COMMIT_CHARS,
       now: Date.now,
@@ -73,7 +80,9 @@ export class MemorySessionStore implements SessionStore {
   }
 
   delete(key: SessionKey): boolean {
-    return this.#sessions.delete(keyOf(key));
+    const name = keyOf(key);
+    this.#sessionChars -= this.#sessions.get(name)?.chars ?? 0;
+    return this.#sessions.delete(name);
   }
 
   list(agent: string, prefix?: string): readonly string[] {
@@ -93,8 +102,7 @@ export class MemorySessionStore implements SessionStore {
 
   #append(key: SessionKey, commit: Commit): void {
     const name = keyOf(key);
-    const known = this.#sessions.get(name);
-    const entry = known ?? { version: 0, epoch: commit.epoch, messages: [] };
+    const entry = this.#sessions.get(name) ?? { version: 0, epoch: commit.epoch, chars: 0, messages: [] };
     if (entry.version !== commit.version || entry.epoch > commit.epoch) {
       throw new OrreryError(
         'ORRERY_STALE_OWNER',
@@ -106,22 +114,37 @@ export class MemorySessionStore implements SessionStore {
       const { role, content, parts } = message;
       const stored = { role, content, timestamp, delivery: commit.delivery };
       entry.messages.push(parts === undefined ? stored : { ...stored, parts });
+      entry.chars += content.length;
+      this.#sessionChars += content.length;
     }
     entry.version += 1;
     entry.epoch = commit.epoch;
-    const { maxMessages, maxSessions } = this.#limits;
     // Seldom, so that a long session costs no copy at every turn.
-    if (entry.messages.length > maxMessages * 2) entry.messages = entry.messages.slice(-maxMessages);
-    if (known) return this.#touch(name, known);
-    this.#sessions.set(name, entry);
-    if (this.#sessions.size > maxSessions) dropOldest(this.#sessions);
-  }
-
-  /** Moving an entry to the end at every use would fill the Map with holes: one use in a while is enough of an order. */
-  #touch(name: string, entry: Entry): void {
-    if (entry.version % TOUCH_EVERY !== 0) return;
+    if (entry.messages.length > this.#limits.maxMessages * 2) this.#trim(entry);
     this.#sessions.delete(name);
     this.#sessions.set(name, entry);
+    this.#evict(entry);
+  }
+
+  #trim(entry: Entry): void {
+    const dropped = entry.messages.slice(0, -this.#limits.maxMessages);
+    const chars = dropped.reduce((sum, message) => sum + message.content.length, 0);
+    entry.messages = entry.messages.slice(-this.#limits.maxMessages);
+    entry.chars -= chars;
+    this.#sessionChars -= chars;
+  }
+
+  /** Many at once: the start of a Map is full of holes, and finding the first entry anew for each would cost a walk each. */
+  #evict(present: Entry): void {
+    const { maxSessions, maxSessionChars } = this.#limits;
+    if (this.#sessions.size <= maxSessions && this.#sessionChars <= maxSessionChars) return;
+    for (const [name, entry] of this.#sessions) {
+      if (entry === present) return;
+      this.#sessions.delete(name);
+      this.#sessionChars -= entry.chars;
+      const few = this.#sessions.size <= maxSessions * EVICT_TO;
+      if (few && this.#sessionChars <= maxSessionChars * EVICT_TO) return;
+    }
   }
 
   #record(delivery: DeliveryId, reply: Reply): void {
@@ -139,9 +162,4 @@ export class MemorySessionStore implements SessionStore {
 
 function keyOf(key: SessionKey): string {
   return `${key.agent}\n${key.namespace}`;
-}
-
-function dropOldest(map: Map<string, unknown>): void {
-  const oldest = map.keys().next().value;
-  if (oldest !== undefined) map.delete(oldest);
 }

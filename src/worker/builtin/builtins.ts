@@ -2,7 +2,7 @@
 import { type BuiltinName, isBuiltinName } from '../../protocol/builtins.ts';
 import type { AgentDefinition } from '../agent.ts';
 import { echo } from './echo.ts';
-import { eliza } from './eliza/index.ts';
+import { eliza } from './eliza/eliza.ts';
 
 /** One definition serves every runtime of its name: neither agent keeps anything between turns. */
 const DEFINITIONS: Readonly<Record<BuiltinName, AgentDefinition>> = { echo, eliza };

@@ -2,7 +2,7 @@
 import { type AgentDefinition, type ChatMessage, defineAgent } from '../../agent.ts';
 import { type Conversation, answer, newConversation } from './engine.ts';
 import { type Script, compileScript } from './script.ts';
-import { SCRIPT } from './script/index.ts';
+import { SCRIPT } from './script/script.ts';
 
 /**
  * Past turns are answered again, silently, to find out which reassemblies come next and what is remembered. So there is no

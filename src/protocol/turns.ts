@@ -1,0 +1,30 @@
+/** Owns the shapes of a turn: what main asks of an agent runtime, and what comes of it. */
+import type { WireError } from './errors.ts';
+import type { DeliveryId, Reply, TurnContext, UserMessage } from './messages.ts';
+
+/** Names one replica of an agent: the agent's name, with `#2`, `#3`... for further replicas. */
+export type RuntimeId = string;
+
+export interface TurnRequest {
+  readonly id: DeliveryId;
+  readonly runtime: RuntimeId;
+  /** The namespace in its written form: with the agent's name, the session. */
+  readonly session: string;
+  /** 1 for the first attempt. */
+  readonly attempt: number;
+  /** Milliseconds that the turn may run, from its receipt; the deadline aborts `turn.signal`. */
+  readonly timeoutMs: number;
+  /** Whether text deltas are wanted. */
+  readonly stream: boolean;
+  readonly message: UserMessage;
+  readonly metadata?: Readonly<Record<string, string>>;
+  readonly context?: TurnContext;
+}
+
+export type TurnOutcome =
+  | { readonly id: DeliveryId; readonly reply: Reply }
+  /** `streamed`: text deltas of the failed attempt have gone out, so that a listener must be told to forget them. */
+  | { readonly id: DeliveryId; readonly error: WireError; readonly streamed: boolean };
+
+/** Why a turn is aborted. */
+export type CancelCause = 'cancelled' | 'shutdown';
