@@ -14,7 +14,9 @@ const PLACES = [
 export async function launchBrowser(): Promise<Browser> {
   const executablePath = PLACES.find((place) => place !== '' && existsSync(place));
   if (executablePath === undefined) {
-    throw new Error('The page is tested in Chromium, which is not here: `apt-get install chromium`, or set CHROMIUM_PATH.');
+    throw new Error(
+      'The page is tested in Chromium, which is not here: `apt-get install chromium`, or set CHROMIUM_PATH.',
+    );
   }
   return await chromium.launch({
     executablePath,

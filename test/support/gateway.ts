@@ -291,6 +291,8 @@ export interface GatewayUnderTest extends AsyncDisposable {
   readonly closed: unknown[];
   /** Sockets that the gateway holds open. */
   connections(): number;
+  /** Cuts every connection, as a network would. */
+  dropConnections(): void;
   /** Bytes that wait for the gateway's readers. */
   waitingBytes(): number;
 }
@@ -331,6 +333,9 @@ export async function startGateway(options: GatewayTestOptions = {}): Promise<Ga
     abort,
     closed,
     connections: () => sockets.size,
+    dropConnections: () => {
+      for (const socket of sockets) socket.destroy();
+    },
     waitingBytes: () => [...sockets].reduce((sum, socket) => sum + socket.writableLength, 0),
     [Symbol.asyncDispose]: async () => {
       unsubscribe('net.server.socket', onSocket);

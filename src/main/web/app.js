@@ -16,7 +16,7 @@ const ASK_AGAIN_MS = 1500;
 const STATE_WORDS = {
   connecting: 'Connecting',
   open: 'Connected',
-  waiting: 'Connection lost, trying again',
+  waiting: 'Reconnecting',
   closed: 'Not connected',
 };
 
