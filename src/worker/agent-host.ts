@@ -57,6 +57,7 @@ export class AgentHost implements AgentHostContract {
   #handing = false;
   #windows = 0;
   #stopped: Promise<void> | undefined;
+  #isOver = false;
   readonly #ended = Promise.withResolvers<void>();
 
   constructor(parts: AgentHostParts) {
@@ -97,7 +98,9 @@ export class AgentHost implements AgentHostContract {
   }
 
   collect(): Promise<readonly WireOutcome[]> {
-    if (this.#outcomes.length > 0 || this.#stopped) return Promise.resolve(this.#take());
+    // Turns still end while the host stops: only after the stop is there nothing more to come.
+    if (this.#isOver) setImmediate(this.#ended.resolve);
+    if (this.#outcomes.length > 0 || this.#isOver) return Promise.resolve(this.#take());
     return new Promise((resolve) => {
       this.#collector = resolve;
     });
@@ -113,14 +116,23 @@ export class AgentHost implements AgentHostContract {
   }
 
   stop(timeoutMs: number): Promise<void> {
-    this.#stopped ??= this.#stopAll([...this.#runtimes.values()], timeoutMs).then(() => {
-      this.#handOver();
-      this.#collector?.([]);
-      this.#parts.store.close();
-      // The answer to this call must leave before the resident task, and with it the thread's work, ends.
-      setImmediate(this.#ended.resolve);
-    });
+    this.#stopped ??= this.#stop(timeoutMs);
     return this.#stopped;
+  }
+
+  async #stop(timeoutMs: number): Promise<void> {
+    await this.#stopAll([...this.#runtimes.values()], timeoutMs);
+    // Turns that were aborted at the deadline settle within this tick.
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+    this.#isOver = true;
+    this.#handOver();
+    this.#collector?.([]);
+    this.#parts.store.close();
+    // The last outcomes may have come while main's next `collect` was on its way: the thread ends once that took them.
+    // And the answer to this call must leave before the resident task, and with it the thread's work, ends.
+    if (this.#outcomes.length === 0) setImmediate(this.#ended.resolve);
   }
 
   async #start(spec: AgentSpec): Promise<AgentStartResult> {
