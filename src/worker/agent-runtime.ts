@@ -25,6 +25,7 @@ export class AgentRuntime implements AgentContext {
   #log: Logger | undefined;
   readonly #running = new Map<DeliveryId, AgentTurn>();
   #idle: (() => void) | undefined;
+  #stopped: Promise<void> | undefined;
 
   constructor(spec: AgentSpec, agent: AgentDefinition, store: SessionStore, log: Logger) {
     this.spec = spec;
@@ -102,8 +103,13 @@ export class AgentRuntime implements AgentContext {
     return turn !== undefined;
   }
 
-  /** Waits for running turns until `deadline` settles, aborts the others, then runs the agent's own `stop` until then. */
-  async stop(timeoutMs: number, error: OrreryError): Promise<void> {
+  /** Waits for running turns until `deadline` settles, aborts the others, then runs the agent's own `stop` until then; at most once. */
+  stop(timeoutMs: number, error: OrreryError): Promise<void> {
+    this.#stopped ??= this.#stop(timeoutMs, error);
+    return this.#stopped;
+  }
+
+  async #stop(timeoutMs: number, error: OrreryError): Promise<void> {
     const deadline = Date.now() + timeoutMs;
     if (this.#running.size > 0) {
       const idle = new Promise<void>((resolve) => {
