@@ -12,11 +12,17 @@ export function runAs<T>(agent: number, work: () => T): T {
   return current.run(agent, work);
 }
 
+/** The words of the present generation: a thread that was stopped as asked runs the next one too. */
+let present: Int32Array | undefined;
+
 /** Writes the guilty agent's number into the slot's words when the thread throws or exits. */
 export function installBlame(words: Int32Array): void {
+  const installed = present !== undefined;
+  present = words;
+  if (installed) return;
   const blame = (): void => {
     const agent = current.getStore();
-    if (agent !== undefined) Atomics.store(words, SLOT_WORD.blamed, agent);
+    if (agent !== undefined && present) Atomics.store(present, SLOT_WORD.blamed, agent);
   };
   process.on('uncaughtExceptionMonitor', blame);
   const exit = process.exit.bind(process);
