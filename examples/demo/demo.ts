@@ -41,7 +41,7 @@ function portOf(args: string[]): number {
 async function startSupervisor(pageOrigins: readonly string[]): Promise<{ supervisor: Supervisor; gateway: URL }> {
   const supervisor = await createSupervisor(demoConfig(pageOrigins), { dir: DIR });
   await supervisor.start();
-  const url = supervisor.channels.list()[0]?.metadata['url'];
+  const url = supervisor.channels.list()[0]?.url;
   if (url === undefined) throw new Error('The gateway did not say where it listens');
   return { supervisor, gateway: new URL(url) };
 }

@@ -20,7 +20,7 @@ const FAULTS = [
 ] as const;
 
 let demo: ChildProcess;
-let browser: Browser;
+let browser: Browser | undefined;
 let page: Page;
 const complaints: string[] = [];
 
@@ -43,7 +43,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  await browser.close();
+  await browser?.close();
   if (demo.exitCode === null) {
     demo.kill('SIGKILL');
     await once(demo, 'exit');
