@@ -32,3 +32,18 @@ export function option(name: string, fallback: number): number {
   const value = at < 0 ? Number.NaN : Number(process.argv[at + 1]);
   return Number.isFinite(value) ? value : fallback;
 }
+
+/** Tells whether `--name` is on the command line. */
+export function flag(name: string): boolean {
+  return process.argv.includes(`--${name}`);
+}
+
+/** Prints what a target asks for, what was measured, and whether it holds. */
+export function printTarget(what: string, measured: string, holds: boolean): void {
+  console.log(`${holds ? 'meets ' : 'MISSES'}  ${what}: ${measured}`);
+}
+
+/** Rounds for a JSON line. */
+export function rounded(value: number, digits = 2): number {
+  return Number(value.toFixed(digits));
+}
