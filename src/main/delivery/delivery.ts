@@ -1,5 +1,6 @@
 /** Owns the record of one delivery while it is unfinished, and the error that follows from its end. */
 import {
+  type CancelCause,
   type DeadReason,
   type DeliveryEvent,
   type DeliveryId,
@@ -28,6 +29,8 @@ export class Delivery {
   /** Place in the order in which its slot's generation was given turns; the worker counts what it began alike. */
   sequence = 0;
   runtime: RuntimeId | undefined;
+  /** Set when its running turn was told to end: whatever becomes of that attempt, there is no other one. */
+  aborted: CancelCause | undefined;
   /** Characters of the present attempt's text that the listener has. */
   sentChars = 0;
   typing: Disposable | undefined;
@@ -79,8 +82,11 @@ export function deadReason(code: string | undefined): DeadReason {
   }
 }
 
-export function cancelledError(): OrreryError {
-  return new OrreryError('ORRERY_CANCELLED', 'The message was cancelled before its turn');
+/** The error of a delivery that is given up before its turn, or instead of another attempt. */
+export function abortError(cause: CancelCause): OrreryError {
+  return cause === 'cancelled'
+    ? new OrreryError('ORRERY_CANCELLED', 'The message was cancelled before its turn')
+    : new OrreryError('ORRERY_INTERRUPTED', 'The host stopped');
 }
 
 /** Adds facts to an error without changing what it says. */

@@ -27,7 +27,7 @@ import {
 } from '../../protocol/index.ts';
 import type { Account } from './account.ts';
 import type { DeadLetters } from './dead-letters.ts';
-import { Delivery, cancelledError, deadReason, withDetails } from './delivery.ts';
+import { Delivery, abortError, deadReason, withDetails } from './delivery.ts';
 import type { Journal } from './journal.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
 import { type Mailbox, Mailboxes, sessionKey } from './mailbox.ts';
@@ -135,13 +135,13 @@ export class DeliveryEngine {
     const lane = this.#laneOf(delivery);
     if (lane && !lane.unqueue(delivery)) {
       // Its outcome decides: a turn that committed before the abort reached it is answered.
+      delivery.aborted = cause;
       lane.host.cancel([id], cause).catch(() => undefined);
       return true;
     }
     if (lane) this.roster.finished(delivery);
     this.roster.withdraw(delivery);
-    const error = cause === 'cancelled' ? cancelledError() : new OrreryError('ORRERY_INTERRUPTED', 'The host stopped');
-    this.#die(delivery, deadReason(error.code), toWire(error));
+    this.#abort(delivery, cause);
     return true;
   }
 
@@ -184,13 +184,12 @@ export class DeliveryEngine {
     if (!lane) return new Set();
     const left = lane.reset();
     const suspects = left.filter((d) => !loss.intended && d.sequence <= loss.begun && isSuspect(d, loss));
-    const suspected = new Set(suspects.map((delivery) => delivery.runtime));
     for (const delivery of left) this.roster.finished(delivery);
     for (const delivery of left) {
       if (suspects.includes(delivery)) this.#crashed(delivery, loss.error, suspects.length === 1);
       else this.#again(delivery);
     }
-    return suspected;
+    return new Set(suspects.map((delivery) => delivery.runtime));
   }
 
   outcomes(outcomes: readonly TurnOutcome[], lane: SlotLane): void {
@@ -278,8 +277,14 @@ export class DeliveryEngine {
     this.#die(delivery, reason, withDetails(error, { attempts: delivery.attempts }));
   }
 
+  #abort(delivery: Delivery, cause: CancelCause): void {
+    const error = abortError(cause);
+    this.#die(delivery, deadReason(error.code), toWire(error));
+  }
+
   /** Runs a delivery again that did nothing wrong: at once, and without counting. */
   #again(delivery: Delivery): void {
+    if (delivery.aborted) return this.#abort(delivery, delivery.aborted);
     this.#quiet(delivery);
     this.#forget(delivery);
     delivery.attempts -= 1;
@@ -290,6 +295,7 @@ export class DeliveryEngine {
 
   #later(delivery: Delivery, error: WireError, counted: boolean): void {
     const { retry, random, journal, account } = this.#options;
+    if (delivery.aborted) return this.#abort(delivery, delivery.aborted);
     this.#forget(delivery);
     if (!counted) delivery.attempts -= 1;
     const delayMs = error.retryAfterMs ?? backoffDelayMs(Math.max(1, delivery.attempts), retry, random());
@@ -314,16 +320,17 @@ export class DeliveryEngine {
     if (!delivery.apply({ type: 'die', reason, error })) return;
     const { id, agent, inbound, attempts, mailbox } = delivery;
     clearTimeout(delivery.retryTimer);
+    this.#quiet(delivery);
     this.#options.journal.mark(id, delivery.state, attempts);
     this.#options.deadLetters.add({ id, agent, reason, attempts, diedAt: Date.now(), inbound, error });
     this.#options.log.warn(
       { delivery: id, agent, session: inbound.namespace, reason, code: error.code },
       error.message,
     );
+    // First its error takes its place in the outbox: the next turn may end at once.
+    if (reason === 'undeliverable') this.#buried(delivery, reason);
+    else this.#outbox.error(delivery, error, () => this.#buried(delivery, reason));
     if (!mailbox.remove(delivery) && mailbox.active === delivery) this.#next(mailbox);
-    if (reason === 'undeliverable') return this.#buried(delivery, reason);
-    // Not within the call that brought the bad news: its channel must have heard of the acceptance first.
-    setImmediate(() => this.#outbox.error(delivery, error, () => this.#buried(delivery, reason)));
   }
 
   /** The sender was told, or cannot be: only now is the delivery over, so that a drain waits for it. */

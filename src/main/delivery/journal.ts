@@ -8,7 +8,9 @@ import type { Accepted, DeliveryId, DeliveryState, InboundMessage } from '../../
 export type DedupeKey = string;
 
 export function dedupeKey(inbound: InboundMessage): DedupeKey {
-  return `${inbound.channel}\n${inbound.account ?? ''}\n${inbound.namespace}\n${inbound.id}`;
+  const { channel, account = '', namespace, id } = inbound;
+  // With the lengths: no two messages have one key, whatever characters their names hold.
+  return `${channel.length}.${account.length}.${namespace.length}.${channel}${account}${namespace}${id}`;
 }
 
 /** A message with the agent that routing gave it. */

@@ -48,8 +48,11 @@ export class Outbox {
       this.#options.log.warn({ delivery: id, err: cause }, 'the sender could not be told of the error');
       done();
     };
-    this.#send(delivery, () => origin.error({ target, delivery: id, agent, error }, id), done, failed);
-    if (!delivery.mailbox.sending) this.#options.idle(delivery);
+    // Not within the call that brought the bad news: its channel must have heard of the acceptance first.
+    const soon = new Promise<void>((resolve) => {
+      setImmediate(resolve);
+    });
+    this.#send(delivery, () => origin.error({ target, delivery: id, agent, error }, id), done, failed, soon);
   }
 
   /** Gives up all waits between retries; what they held becomes undeliverable. */
@@ -58,11 +61,18 @@ export class Outbox {
     for (const wake of this.#waits) wake();
   }
 
-  #send(delivery: Delivery, send: () => void | Promise<void>, sent: () => void, failed: (e: unknown) => void): void {
+  #send(
+    delivery: Delivery,
+    send: () => void | Promise<void>,
+    sent: () => void,
+    failed: (e: unknown) => void,
+    notBefore?: Promise<void>,
+  ): void {
     const { mailbox } = delivery;
+    const before = mailbox.sending;
     let first: Promise<void>;
-    if (mailbox.sending) {
-      first = mailbox.sending.then(send);
+    if (before || notBefore) {
+      first = Promise.all([before, notBefore]).then(send);
     } else {
       try {
         const sending = send();

@@ -1,0 +1,246 @@
+/** Owns a delivery engine with a slot that answers as a test says: no thread, every interleaving in the test's hand. */
+import { pino } from 'pino';
+import {
+  Account,
+  DeadLetters,
+  DeliveryEngine,
+  Intake,
+  MemoryJournal,
+  type Origin,
+  OriginBook,
+} from '../../src/main/delivery/index.ts';
+import type { EngineOptions } from '../../src/main/delivery/engine.ts';
+import type { IntakeOptions } from '../../src/main/delivery/intake.ts';
+import type { TurnHost } from '../../src/main/delivery/lanes.ts';
+import { rendezvous } from '../../src/main/pool/placement.ts';
+import {
+  type Accepted,
+  type CancelCause,
+  type DeliveryListener,
+  type InboundMessage,
+  NO_USAGE,
+  OrreryError,
+  type OutboundError,
+  type OutboundMessage,
+  type Reply,
+  type TurnOutcome,
+  type TurnRequest,
+  toWire,
+} from '../../src/protocol/index.ts';
+import { inbound } from './channels.ts';
+
+export function replyOf(content: string): Reply {
+  return { message: { role: 'assistant', content }, usage: NO_USAGE, steps: 0 };
+}
+
+/** A slot whose turns end when a test ends them. */
+export class FakeSlot implements TurnHost {
+  readonly number: number;
+  generation = 1;
+  /** Turns that the slot has and that have not ended. */
+  readonly running: Map<string, TurnRequest> = new Map();
+  readonly cancelled: { readonly id: string; readonly cause: CancelCause }[] = [];
+  /** While set, calls do not reach the slot. */
+  held: Promise<readonly TurnOutcome[]> | undefined;
+  /** Every turn that came, in order. */
+  readonly begun: TurnRequest[] = [];
+
+  constructor(number = 0) {
+    this.number = number;
+  }
+
+  get label(): string {
+    return `fake-${this.number}`;
+  }
+
+  dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]> {
+    if (this.held) return this.held;
+    for (const turn of turns) {
+      this.running.set(turn.id, turn);
+      this.begun.push(turn);
+    }
+    return Promise.resolve([]);
+  }
+
+  cancel(ids: readonly string[], cause: CancelCause): Promise<void> {
+    for (const id of ids) this.cancelled.push({ id, cause });
+    return Promise.resolve();
+  }
+
+  /** The running turn with this text. */
+  turn(content: string): TurnRequest {
+    const found = [...this.running.values()].find((turn) => turn.message.content === content);
+    if (!found) throw new Error(`No turn with ${content} is running`);
+    return found;
+  }
+}
+
+/** Sees what a sender sees. */
+export class TestOrigin implements Origin {
+  readonly book: OriginBook = new OriginBook();
+  /** What the sender heard, in order: texts of replies, and codes of errors. */
+  readonly heard: string[] = [];
+  readonly errors: OutboundError[] = [];
+  typingNow = 0;
+  /** Behaviours of the next sends; later ones succeed at once. */
+  readonly sends: (() => void | Promise<void>)[] = [];
+
+  reply(out: OutboundMessage): void | Promise<void> {
+    const hear = (): void => {
+      this.heard.push(out.reply.message.content);
+    };
+    const sent = this.sends.shift()?.();
+    return sent ? sent.then(hear) : hear();
+  }
+
+  error(out: OutboundError): void | Promise<void> {
+    const hear = (): void => {
+      this.errors.push(out);
+      this.heard.push(out.error.code ?? 'error');
+    };
+    const sent = this.sends.shift()?.();
+    return sent ? sent.then(hear) : hear();
+  }
+
+  typing(): Disposable {
+    this.typingNow += 1;
+    return {
+      [Symbol.dispose]: () => {
+        this.typingNow -= 1;
+      },
+    };
+  }
+}
+
+/** Intake, journal and engine as the supervisor wires them, with an agent `a` of as many runtimes as there are slots. */
+export class DeliveryUnderTest {
+  readonly account: Account = new Account();
+  readonly letters: DeadLetters;
+  readonly journal: MemoryJournal;
+  readonly engine: DeliveryEngine;
+  readonly intake: Intake;
+  readonly origin: TestOrigin = new TestOrigin();
+  readonly slots: readonly FakeSlot[];
+  now = 0;
+
+  constructor(
+    o: Partial<EngineOptions> &
+      Partial<IntakeOptions> & { readonly slots?: number; readonly maxDeadLetters?: number } = {},
+  ) {
+    const { slots = 1, maxDeadLetters = 100, ...options } = o;
+    this.letters = new DeadLetters(maxDeadLetters);
+    this.journal = new MemoryJournal({
+      dedupeRetentionMs: 1_000,
+      replyRetentionMs: 1_000,
+      idPrefix: 't',
+      now: () => this.now,
+    });
+    this.engine = new DeliveryEngine({
+      journal: this.journal,
+      account: this.account,
+      deadLetters: this.letters,
+      log: pino({ enabled: false }),
+      maxAttempts: 3,
+      turnTimeoutMs: 1_000,
+      maxTurnsPerAgent: 256,
+      retry: { minMs: 0, maxMs: 0, jitter: 0 },
+      maxSends: 3,
+      pickReplica: rendezvous,
+      random: () => 0,
+      ...options,
+    });
+    this.intake = new Intake({
+      engine: this.engine,
+      journal: this.journal,
+      account: this.account,
+      mailboxSize: 64,
+      maxPending: 10_000,
+      maxMessageBytes: 1_048_576,
+      ...options,
+    });
+    this.intake.open();
+    this.slots = Array.from({ length: slots }, (_, i) => new FakeSlot(i));
+    for (const slot of this.slots) this.engine.roster.add('a', runtimeOf(slot));
+    for (const slot of this.slots) this.up(slot);
+  }
+
+  get slot(): FakeSlot {
+    const [slot] = this.slots;
+    if (!slot) throw new Error('there is no slot');
+    return slot;
+  }
+
+  up(slot: FakeSlot): void {
+    this.engine.roster.up(runtimeOf(slot), this.engine.slotUp(slot));
+  }
+
+  /** The slot's generation ends, and a new one begins; `begun` of its turns had begun. */
+  async crash(
+    slot: FakeSlot,
+    o: {
+      begun?: number;
+      intended?: boolean;
+      blamed?: boolean;
+      code?: 'ORRERY_WORKER_EXITED' | 'ORRERY_WORKER_UNRESPONSIVE';
+    } = {},
+  ): Promise<void> {
+    slot.running.clear();
+    this.engine.roster.waiting(runtimeOf(slot));
+    this.engine.slotDown(slot.number, {
+      error: new OrreryError(o.code ?? 'ORRERY_WORKER_EXITED', 'crashed'),
+      blamed: o.blamed === true ? runtimeOf(slot) : undefined,
+      begun: o.begun ?? Infinity,
+      intended: o.intended ?? false,
+    });
+    slot.generation += 1;
+    this.up(slot);
+    await tick();
+  }
+
+  send(
+    content: string,
+    session = 'alice',
+    over: Partial<InboundMessage> = {},
+    listener?: DeliveryListener,
+  ): Promise<Accepted> {
+    const message = inbound({ namespace: `memory:${session}`, message: { role: 'user', content }, ...over });
+    return this.intake.accept(message, () => 'a', this.origin, listener);
+  }
+
+  /** Ends a running turn with a reply: its text, unless another is given. */
+  async reply(content: string, text: string = content): Promise<void> {
+    await this.#end(content, (id) => ({ id, reply: replyOf(text) }));
+  }
+
+  async fail(content: string, error: unknown, streamed = false): Promise<void> {
+    await this.#end(content, (id) => ({ id, error: toWire(error), streamed }));
+  }
+
+  async #end(content: string, outcome: (id: string) => TurnOutcome): Promise<void> {
+    for (const slot of this.slots) {
+      const turn = [...slot.running.values()].find((t) => t.message.content === content);
+      if (!turn) continue;
+      slot.running.delete(turn.id);
+      this.engine.outcomesOf(slot.number, [outcome(turn.id)]);
+      await tick();
+      return;
+    }
+    throw new Error(`No turn with ${content} is running`);
+  }
+}
+
+export function runtimeOf(slot: FakeSlot): string {
+  return slot.number === 0 ? 'a' : `a#${slot.number + 1}`;
+}
+
+/** Lets microtasks, immediates and timers of no delay run. */
+export async function tick(): Promise<void> {
+  for (let i = 0; i < 3; i++) {
+    await new Promise((resolve) => {
+      setTimeout(resolve, 0);
+    });
+    await new Promise((resolve) => {
+      setImmediate(resolve);
+    });
+  }
+}
