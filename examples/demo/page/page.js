@@ -12,17 +12,20 @@ const chart = new Chart($('chart'));
 const delays = [];
 const rates = [];
 let before = new Map();
-let started = false;
+let gateway;
 
 const events = new EventSource('events');
 events.addEventListener('gateway', ({ data }) => {
-  if (!started) run(new Connection(JSON.parse(data)));
+  const url = JSON.parse(data);
+  // The demo was started again, and its gateway is elsewhere.
+  if (gateway !== undefined && gateway !== url) location.reload();
+  else if (gateway === undefined) run(new Connection(url));
+  gateway = url;
 });
 events.addEventListener('message', ({ data }) => showLine(JSON.parse(data)));
 events.addEventListener('error', () => setConnection('lost', 'the demo has ended'));
 
 function run(connection) {
-  started = true;
   let drops = 0;
   connection.addEventListener('open', () => setConnection('open', 'connected'));
   connection.addEventListener('drop', () => {
