@@ -8,7 +8,6 @@
  */
 import type { Logger } from 'pino';
 import {
-  type AgentEvent,
   type AgentSpec,
   type AgentStartResult,
   type AgentState,
@@ -25,23 +24,9 @@ import type { ResolvedAgent, ResolvedConfig } from '../config/types.ts';
 import type { DeliveryEngine } from '../delivery/index.ts';
 import { type Pool, type Slot, type SlotEnd, leastLoaded } from '../pool/index.ts';
 import { type RestartPolicy, RestartTracker } from '../supervision/index.ts';
+import { type Replica, applyTo, dedicatedSlot, describe, guiltyOf, isLive, isRunning } from './replica.ts';
 import { specOf } from './spec.ts';
 import { turnHostOf } from './turn-host.ts';
-
-/** One replica of an agent. */
-interface Replica {
-  readonly agent: ResolvedAgent;
-  readonly runtime: RuntimeId;
-  readonly number: number;
-  readonly slot: Slot;
-  readonly tracker: RestartTracker;
-  state: AgentState;
-  timer: NodeJS.Timeout | undefined;
-  /** Settles with the outcome of the start that is under way. */
-  starting: PromiseWithResolvers<void> | undefined;
-  /** The restart by hand that is under way: a second one shares it. */
-  restarting: Promise<void> | undefined;
-}
 
 export interface AgentsOptions {
   readonly config: ResolvedConfig;
@@ -110,10 +95,10 @@ export class HostedAgents {
     for (const replica of this.#replicas.values()) {
       clearTimeout(replica.timer);
       replica.starting?.reject(new OrreryError('ORRERY_DRAINING', 'The supervisor stops'));
-      this.#apply(replica, { type: 'drain' });
+      applyTo(replica, { type: 'drain' });
     }
     const clean = await Promise.all(this.#options.pool.slots.map((slot) => slot.stop(timeoutMs)));
-    for (const replica of this.#replicas.values()) this.#apply(replica, { type: 'stopped' });
+    for (const replica of this.#replicas.values()) applyTo(replica, { type: 'stopped' });
     return clean.every(Boolean);
   }
 
@@ -142,7 +127,7 @@ export class HostedAgents {
     for (const replica of replicas) {
       if (guilty.has(replica)) this.#failed(replica, end.error, end.exitCode === 0 ? 'normal' : 'abnormal');
       else if (isLive(replica.state))
-        this.#apply(replica, { type: 'failed', error: toWire(end.error) }, { type: 'restart' });
+        applyTo(replica, { type: 'failed', error: toWire(end.error) }, { type: 'restart' });
     }
     this.#restartSlot(slot, intended);
   }
@@ -223,7 +208,7 @@ export class HostedAgents {
 
   #started(replica: Replica): void {
     const { engine, log } = this.#options;
-    if (!this.#apply(replica, { type: 'started' })) return;
+    if (!applyTo(replica, { type: 'started' })) return;
     engine.roster.up(replica.runtime, engine.slotUp(turnHostOf(replica.slot)));
     log.debug({ agent: replica.runtime, slot: replica.slot.label }, 'the agent runs');
     replica.starting?.resolve();
@@ -232,7 +217,7 @@ export class HostedAgents {
 
   /** Decides what follows a failure of this replica: its own start's, or its slot's end. */
   #failed(replica: Replica, error: OrreryError, end: 'normal' | 'abnormal' = 'abnormal'): void {
-    if (!this.#apply(replica, { type: 'failed', error: toWire(error) })) return;
+    if (!applyTo(replica, { type: 'failed', error: toWire(error) })) return;
     const { engine, log, random } = this.#options;
     engine.roster.waiting(replica.runtime);
     replica.starting?.reject(error);
@@ -245,7 +230,7 @@ export class HostedAgents {
     const { delayMs } = decision;
     log.warn({ agent: replica.runtime, delayMs, err: error }, 'the agent failed and is started again');
     if (delayMs === 0) return this.#again(replica);
-    this.#apply(replica, { type: 'backoff', restartAt: Date.now() + delayMs });
+    applyTo(replica, { type: 'backoff', restartAt: Date.now() + delayMs });
     clearTimeout(replica.timer);
     replica.timer = setTimeout(() => this.#again(replica), delayMs);
   }
@@ -254,14 +239,14 @@ export class HostedAgents {
     // A start by hand overtakes the one that was planned, which would start the agent a second time.
     clearTimeout(replica.timer);
     replica.timer = undefined;
-    if (!this.#apply(replica, { type: 'restart' })) return;
+    if (!applyTo(replica, { type: 'restart' })) return;
     const { slot } = replica;
     if (slot.state.status === 'ready' || slot.state.status === 'unresponsive') this.#startReplicas(slot, [replica]);
     else if (slot.dedicated && slot.state.status === 'exited') this.#startSlot(slot);
   }
 
   #escalate(replica: Replica, cause: OrreryError, final: boolean): void {
-    this.#apply(replica, { type: 'escalate' });
+    applyTo(replica, { type: 'escalate' });
     const { maxRestarts, periodMs } = this.#options.config.restarts;
     const why = final ? 'cannot start' : `failed more than ${maxRestarts} times in ${periodMs / 1000} s`;
     const error = new OrreryError('ORRERY_AGENT_ESCALATED', `Agent ${replica.agent.name} ${why}: ${cause.message}`, {
@@ -273,7 +258,7 @@ export class HostedAgents {
   }
 
   #stopped(replica: Replica, cause: OrreryError): void {
-    this.#apply(replica, { type: 'stopped' });
+    applyTo(replica, { type: 'stopped' });
     const error = new OrreryError('ORRERY_AGENT_STOPPED', `Agent ${replica.agent.name} ended and is not restarted`, {
       cause,
       details: { agent: replica.agent.name },
@@ -347,51 +332,6 @@ export class HostedAgents {
     const backoff = { minMs: backoffMinMs, maxMs: backoffMaxMs, jitter };
     return { restart, maxRestarts, periodMs, resetAfterMs, backoff };
   }
-
-  /** Applies events in turn; false when the last one did not apply. */
-  #apply(replica: Replica, ...events: readonly AgentEvent[]): boolean {
-    let applied = false;
-    for (const event of events) {
-      const next = transitionAgent(replica.state, event);
-      applied = next !== undefined;
-      if (next) replica.state = next;
-    }
-    return applied;
-  }
-}
-
-function isRunning(state: AgentState): boolean {
-  return state.status === 'idle' || state.status === 'busy';
-}
-
-/** States in which a replica is meant to run on its slot. */
-function isLive(state: AgentState): boolean {
-  return isRunning(state) || state.status === 'starting';
-}
-
-/**
- * Who an end that nobody asked for is charged to: the one that is known, else those whose turns had begun or who were being
- * started, else everybody on the slot. An agent whose turns only waited there is a victim.
- */
-function guiltyOf(
-  replicas: readonly Replica[],
-  blamed: Replica | undefined,
-  suspected: ReadonlySet<RuntimeId | undefined>,
-): readonly Replica[] {
-  if (blamed) return [blamed];
-  const living = replicas.filter((r) => isLive(r.state));
-  const suspects = living.filter((r) => r.state.status === 'starting' || suspected.has(r.runtime));
-  return suspects.length > 0 ? suspects : living;
-}
-
-function dedicatedSlot(pool: Pool, agent: ResolvedAgent, runtime: RuntimeId): Slot {
-  const { maxHeapMb } = agent.limits;
-  return pool.dedicated({ label: runtime, env: agent.env, ...(maxHeapMb === undefined ? {} : { maxHeapMb }) });
-}
-
-function describe(source: ResolvedAgent['source']): string {
-  if (source.kind === 'builtin') return `builtin:${source.name}`;
-  return source.kind === 'module' ? source.path : source.spec.model;
 }
 
 function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
