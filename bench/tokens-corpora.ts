@@ -4,10 +4,8 @@ import { createRequire } from 'node:module';
 import { join } from 'node:path';
 
 const ROOT = new URL('../node_modules/', import.meta.url).pathname;
-const LANGUAGES = [
-  ...['arb', 'ben', 'cmn_hans', 'deu_1996', 'ell_monotonic', 'fra', 'heb', 'hin', 'jpn', 'kor', 'pol', 'por_PT'],
-  ...['rus', 'spa', 'tam', 'tha', 'tur', 'ukr', 'vie'],
-];
+const LANGUAGES =
+  'arb ben cmn_hans deu_1996 ell_monotonic fra heb hin jpn kor pol por_PT rus spa tam tha tur ukr vie'.split(' ');
 
 export interface Corpus {
   readonly name: string;

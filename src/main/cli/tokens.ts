@@ -45,7 +45,7 @@ async function countAll(pool: TokenPool, paths: readonly string[], options: Toke
   const named = paths.filter((path) => path !== STDIN);
   const progress = await startProgress(named);
   try {
-    const found = await pool.countFiles(named, { ...options, onProgress: progress.show });
+    const found = await pool.countFiles(named, { ...options, onProgress: (bytesRead) => progress.show(bytesRead) });
     const byPath = new Map(found.files.map((file) => [file.file, file]));
     if (paths.includes(STDIN)) byPath.set(STDIN, await countInput(pool, options));
     return paths.map((path) => byPath.get(path)).filter((file) => file !== undefined);

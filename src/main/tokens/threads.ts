@@ -28,6 +28,7 @@ interface Waiting {
 
 export class TokenThreads {
   readonly #threads: number;
+  readonly #entry: string;
   #pool: Piscina<TokenBatch, TokenOutcome[]> | undefined;
   #line: Waiting[] = [];
   #head = 0;
@@ -35,8 +36,9 @@ export class TokenThreads {
   #flushing = false;
   #idle: (() => void) | undefined;
 
-  constructor(threads: number) {
+  constructor(threads: number, entry: string = ENTRY) {
     this.#threads = threads;
+    this.#entry = entry;
   }
 
   /** Runs a job; jobs submitted in one tick travel together. Rejects with `ORRERY_WORKER_EXITED` when two threads ended under it. */
@@ -145,7 +147,7 @@ export class TokenThreads {
 
   #start(): Piscina<TokenBatch, TokenOutcome[]> {
     const pool = new Piscina<TokenBatch, TokenOutcome[]>({
-      filename: ENTRY,
+      filename: this.#entry,
       minThreads: this.#threads,
       maxThreads: this.#threads,
       concurrentTasksPerWorker: 1,

@@ -65,6 +65,11 @@ export function buildClassTable(): Uint8Array {
   return Buffer.concat([leads, flat.subarray(0, BASIC_PLANE), astral, ...bodies]);
 }
 
+/** Looks a code point up in a packed table. */
+export function classOf(table: Uint8Array, codePoint: number): number {
+  return codePoint < BASIC_PLANE ? table[BY_CODE_POINT + codePoint]! : astralClass(table, codePoint);
+}
+
 /** Looks a code point above the basic plane up in a packed table. */
 export function astralClass(table: Uint8Array, codePoint: number): number {
   const page = table[ASTRAL + ((codePoint - BASIC_PLANE) >> 8)]!;
