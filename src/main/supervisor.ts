@@ -6,6 +6,7 @@
  *           parallel, agents in reverse order of start) -> tell the senders of what was cut off -> close channels and pool
  */
 import { randomBytes } from 'node:crypto';
+import { setImmediate as nextTick } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import { type DeliveredReply, type InboundMessage, OrreryError, fromWire } from '../protocol/index.ts';
 import type {
@@ -184,10 +185,12 @@ class Host implements Supervisor {
     this.#monitor.start();
     try {
       await this.#agents.start();
+      // Stopped meanwhile: nothing may be opened any more.
+      if (!this.#is('starting')) throw new OrreryError('ORRERY_CLOSED', 'The supervisor was stopped while it started');
       this.#intake.open();
       await this.#channels.start();
     } catch (error) {
-      await this.close();
+      await (this.#draining ?? this.close());
       throw error;
     }
     // A drain may have begun meanwhile: it is not taken back.
@@ -280,7 +283,7 @@ class Host implements Supervisor {
     this.#log.info({ pending: this.#engine.pending, timeoutMs }, 'draining');
     // Stopping the agents needs its share of the one deadline, whatever the turns do.
     const turnsMs = Math.min(drainMs, Math.max(0, left() - Math.min(hostMs, timeoutMs / 4) - ABORT_GRACE_MS));
-    await within(this.#engine.idle(), turnsMs);
+    await this.#settled(turnsMs);
     const unfinished = this.#engine.pending;
     if (unfinished > 0) {
       this.#log.warn({ unfinished }, 'turns did not end in time and are aborted');
@@ -297,6 +300,16 @@ class Host implements Supervisor {
     };
     this.#log.info({ ...report }, 'drained');
     return report;
+  }
+
+  /** Waits until nothing is in intake and nothing unfinished; what passed intake before it closed is still to come. */
+  async #settled(ms: number): Promise<void> {
+    const until = performance.now() + ms;
+    const left = (): number => until - performance.now();
+    while (this.#engine.pending + this.#account.inIntake > 0 && left() > 0) {
+      await within(this.#engine.idle(), left());
+      await nextTick();
+    }
   }
 
   /** Ends everything that is left: after a drain nothing but the channels and empty threads. */

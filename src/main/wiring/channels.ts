@@ -58,7 +58,10 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
 
   /** Starts all channels, one after another. Rejects when one fails for good; those that run then are the caller's to stop. */
   async start(): Promise<void> {
-    for (const name of this.#byName.keys()) await this.#start(name);
+    for (const name of this.#byName.keys()) {
+      if (this.#sends.signal.aborted) return; // stopped meanwhile
+      await this.#start(name);
+    }
   }
 
   list(): readonly ChannelStatus[] {
