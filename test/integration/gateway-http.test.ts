@@ -201,6 +201,12 @@ describe('bad input', () => {
     expect(openAi.json['error']).toMatchObject({ code: 'ORRERY_NOT_FOUND', type: 'not_found_error', param: null });
   });
 
+  test('is a 400 for a WebSocket route without an upgrade', async () => {
+    await using g = await startGateway();
+    const answer = await raw(`${g.url}/ws`);
+    expect([answer.status, answer.json['error']?.['code']]).toEqual([400, 'ORRERY_BAD_REQUEST']);
+  });
+
   test('is a 400 for a path that does not decode', async () => {
     await using g = await startGateway();
     const answer = await raw(`${g.url}/api/agents/%zz/restart`, { method: 'POST', headers: { 'x-orrery': '1' } });

@@ -36,6 +36,8 @@ export const MAX_NAMESPACE_LENGTH = 1024;
 export const MAX_METADATA_KEYS = 64;
 
 const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
+/** Segments that are written as they are; made-up ids always are. */
+const PLAIN = /^[^:%]+$/;
 /** Printable ASCII: an id goes into header values, logs and keys. */
 const ID = /^[\x20-\x7e]+$/;
 
@@ -66,19 +68,20 @@ export function readId(id: unknown, what: string): string {
   throw bad(`Expected ${what} to be 1 to ${MAX_ID_LENGTH} printable ASCII characters`);
 }
 
-/** Reads `{message, namespace?, agent?, metadata?, id?}`. */
-export function readChat(channel: string, body: JsonObject): ChatAsk {
+/** Reads `{message, namespace?, agent?, metadata?, id?}`; `root` is the channel's namespace in its written form. */
+export function readChat(root: string, body: JsonObject): ChatAsk {
   const message = body['message'];
   if (typeof message !== 'string' || message === '') {
     throw bad(`Expected \`message\` to be a string that is not empty, got ${kindOf(message)}`);
   }
   const id = body['id'] === undefined ? randomUUID() : readId(body['id'], '`id`');
-  const echo = optionalText(body, 'namespace') ?? ownNamespace('chat', id);
+  const sent = optionalText(body, 'namespace');
+  const namespace = sent === undefined ? ownNamespace('chat', id) : readNamespace(sent);
   const agent = optionalText(body, 'agent');
   return {
     id,
-    echo,
-    namespace: storedNamespace(channel, echo),
+    echo: sent ?? namespace,
+    namespace: `${root}:${namespace}`,
     message: { role: 'user', content: message },
     metadata: readMetadata(body['metadata']),
     ...(agent === undefined ? {} : { agent }),
@@ -90,15 +93,15 @@ export function readChat(channel: string, body: JsonObject): ChatAsk {
  * alone: the same id again is then the same message.
  */
 export function ownNamespace(kind: string, id: string): string {
-  return new Namespace(kind, id).key;
+  return PLAIN.test(id) ? `${kind}:${id}` : new Namespace(kind, id).key;
 }
 
-/** Puts a caller's namespace below its channel's name. */
-export function storedNamespace(channel: string, namespace: string): string {
+/** Reads a caller's namespace into its written form. */
+export function readNamespace(namespace: string): string {
   if (namespace.length > MAX_NAMESPACE_LENGTH) {
     throw bad(`Expected a namespace of at most ${MAX_NAMESPACE_LENGTH} characters, got ${namespace.length}`);
   }
-  return new Namespace(channel, ...Namespace.parse(namespace).segments).key;
+  return Namespace.parse(namespace).key;
 }
 
 export function readMetadata(value: unknown): Readonly<Record<string, string>> {

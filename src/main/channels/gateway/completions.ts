@@ -18,12 +18,12 @@ const STREAM_HEADERS = {
 
 /** Builds the route's handler. */
 export function completionHandler(
-  channel: string,
+  root: string,
   intake: Intake,
 ): (request: FastifyRequest, reply: FastifyReply) => Promise<unknown> {
   return async (request, reply) => {
     intake.check();
-    const ask = readCompletion(channel, request.body, request.headers);
+    const ask = readCompletion(root, request.body, request.headers);
     if (ask.stream) return await new CompletionStream(ask, reply).run(intake);
     const answer = await intake.ask(ask);
     reply.header('x-request-id', ask.id);

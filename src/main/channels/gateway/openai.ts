@@ -19,7 +19,7 @@ import {
   readId,
   readMetadata,
   readObject,
-  storedNamespace,
+  readNamespace,
 } from './ask.ts';
 
 export interface CompletionAsk extends Ask {
@@ -33,8 +33,8 @@ export interface CompletionAsk extends Ask {
 /** The model that stands for the default agent; with `/` and a name, for that agent. */
 export const DEFAULT_MODEL = 'orrery';
 
-/** Reads a request to `/v1/chat/completions`. Throws `ORRERY_BAD_REQUEST` and `ORRERY_UNSUPPORTED`. */
-export function readCompletion(channel: string, payload: unknown, headers: IncomingHttpHeaders): CompletionAsk {
+/** Reads a request to `/v1/chat/completions`; `root` is the channel's namespace in its written form. Throws `ORRERY_BAD_REQUEST` and `ORRERY_UNSUPPORTED`. */
+export function readCompletion(root: string, payload: unknown, headers: IncomingHttpHeaders): CompletionAsk {
   const body = readObject(payload);
   refuseUnsupported(body);
   const session = headers['x-orrery-session'];
@@ -44,11 +44,10 @@ export function readCompletion(channel: string, payload: unknown, headers: Incom
   const model = readModel(body['model']);
   const agent = agentOf(model);
   // Without a session the namespace is one of its own: nobody waits behind it, and the same key finds it again.
-  const namespace = typeof session === 'string' && session !== '' ? session : ownNamespace('v1', id);
-  if (session === '') throw bad('Expected the header `x-orrery-session` to be a namespace, got an empty string');
+  const namespace = typeof session === 'string' ? readNamespace(session) : ownNamespace('v1', id);
   return {
     id,
-    namespace: storedNamespace(channel, namespace),
+    namespace: `${root}:${namespace}`,
     message,
     metadata: readMetadata(body['metadata']),
     stream: readFlag(body, 'stream'),

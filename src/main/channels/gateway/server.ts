@@ -1,9 +1,9 @@
 /** Owns the HTTP server's frame: what every request passes, how errors go out, which routes there are. Not what they do. */
 import fastifyRateLimit from '@fastify/rate-limit';
-import fastifyWebsocket from '@fastify/websocket';
+import fastifyWebsocket, { type WebSocket } from '@fastify/websocket';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Logger } from 'pino';
-import { OrreryError } from '../../../protocol/index.ts';
+import { Namespace, OrreryError } from '../../../protocol/index.ts';
 import type { GatewayConfig } from '../../config/types.ts';
 import type { Access } from './access.ts';
 import { readChat, readObject } from './ask.ts';
@@ -91,9 +91,10 @@ export async function buildServer(o: ServerOptions): Promise<FastifyInstance> {
   tokenRoutes(app, operations(o));
   pageRoutes(app, o.page);
   await loginRoutes(app, access);
-  app.post('/v1/chat/completions', { config: { access: 'chat' } }, completionHandler(o.name, o.intake));
-  app.post('/api/chat', { config: { access: 'chat' } }, chatHandler(o.name, o.intake));
-  await socketRoute(app, o);
+  const root = new Namespace(o.name).key;
+  app.post('/v1/chat/completions', { config: { access: 'chat' } }, completionHandler(root, o.intake));
+  app.post('/api/chat', { config: { access: 'chat' } }, chatHandler(root, o.intake));
+  await socketRoute(app, o, root);
   return app;
 }
 
@@ -135,17 +136,17 @@ function readAnyTypeAsJson(app: FastifyInstance): void {
   }
 }
 
-function chatHandler(channel: string, intake: Intake): (request: FastifyRequest) => Promise<object> {
+function chatHandler(root: string, intake: Intake): (request: FastifyRequest) => Promise<object> {
   return async (request) => {
     intake.check();
-    const ask = readChat(channel, readObject(request.body));
+    const ask = readChat(root, readObject(request.body));
     const { message, agent, usage } = await intake.ask(ask);
     return { message: message.content, namespace: ask.echo, agent, usage, id: ask.id };
   };
 }
 
 /** Registers the WebSocket in a scope of its own, so that no other route pays for its hooks. */
-async function socketRoute(app: FastifyInstance, o: ServerOptions): Promise<void> {
+async function socketRoute(app: FastifyInstance, o: ServerOptions, root: string): Promise<void> {
   const { access, config, connections } = o;
   const limited = config.rateLimitPerMinute !== undefined;
   const limit = app.createRateLimit();
@@ -157,10 +158,10 @@ async function socketRoute(app: FastifyInstance, o: ServerOptions): Promise<void
         socket.terminate();
       },
     });
-    scope.get(SOCKET_PATH, { websocket: true, config: { access: 'chat' } }, (socket, request) => {
+    const serve = (socket: WebSocket, request: FastifyRequest): void => {
       const grant = access.demand(request.headers, 'chat');
       const connection = new SocketConnection(socket, {
-        channel: o.name,
+        root,
         intake: o.intake,
         log: o.log,
         maxFrameBytes: config.maxBodyBytes,
@@ -174,6 +175,15 @@ async function socketRoute(app: FastifyInstance, o: ServerOptions): Promise<void
       });
       connections.add(connection);
       socket.on('close', () => connections.delete(connection));
+    };
+    scope.route({
+      method: 'GET',
+      url: SOCKET_PATH,
+      config: { access: 'chat' },
+      wsHandler: serve,
+      handler: () => {
+        throw new OrreryError('ORRERY_BAD_REQUEST', 'This route speaks WebSocket: ask for an upgrade');
+      },
     });
   });
 }

@@ -18,7 +18,8 @@ export const MAX_BUFFERED_BYTES: number = 8 * 1024 * 1024;
 const MAX_FOREIGN = 32;
 
 export interface SocketOptions {
-  readonly channel: string;
+  /** The channel's namespace in its written form. */
+  readonly root: string;
   readonly intake: Intake;
   readonly log: Logger;
   /** Bytes of one frame; a larger one is answered with an error. */
@@ -120,7 +121,7 @@ export class SocketConnection {
     const { type, id } = frame;
     switch (type) {
       case 'chat':
-        this.#chat(readChat(this.#o.channel, frame));
+        this.#chat(readChat(this.#o.root, frame));
         return;
       case 'cancel':
         this.#cancel(readId(id, '`id`'));
