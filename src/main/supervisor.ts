@@ -8,7 +8,13 @@
 import { randomBytes } from 'node:crypto';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
-import { type DeliveredReply, type InboundMessage, OrreryError, fromWire } from '../protocol/index.ts';
+import {
+  type DeliveredReply,
+  type InboundMessage,
+  OrreryError,
+  type ResidentTask,
+  fromWire,
+} from '../protocol/index.ts';
 import type {
   Agents,
   ChannelManagers,
@@ -38,6 +44,7 @@ import { Pool, rendezvous, type SlotEvents } from './pool/index.ts';
 import { HostedAgents } from './wiring/agents.ts';
 import { HostedChannels } from './wiring/channels.ts';
 import { gatewayHostOf } from './wiring/gateway-host.ts';
+import { loadImages } from './wiring/images.ts';
 import { Monitor } from './wiring/monitor.ts';
 import { statusOf } from './wiring/status.ts';
 import { LazyTokenPool } from './wiring/tokens.ts';
@@ -86,6 +93,7 @@ class Host implements Supervisor {
   readonly #loopDelay = new LoopDelay();
   readonly #tokens: LazyTokenPool;
   readonly #injected = new OriginBook();
+  #images: ResidentTask['images'] = {};
   #state: SupervisorState = 'idle';
   #startedAt = 0;
   #draining: Promise<DrainReport> | undefined;
@@ -104,6 +112,7 @@ class Host implements Supervisor {
       ...(workers.maxHeapMb === undefined ? {} : { maxHeapMb: workers.maxHeapMb }),
       heartbeatMs: workers.heartbeatMs,
       turnTimeoutMs: delivery.turnTimeoutMs,
+      images: () => this.#images,
       workerLog: { ...config.log, level: log.isLevelEnabled('fatal') ? config.log.level : 'silent' },
       events: this.#slotEvents(),
       log,
@@ -184,6 +193,7 @@ class Host implements Supervisor {
     this.#loopDelay.start();
     this.#monitor.start();
     try {
+      this.#images = await loadImages(this.#log);
       await this.#agents.start();
       // Stopped meanwhile: nothing may be opened any more.
       if (!this.#is('starting')) throw new OrreryError('ORRERY_CLOSED', 'The supervisor was stopped while it started');

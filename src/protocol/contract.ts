@@ -8,6 +8,7 @@
  */
 import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from './errors.ts';
+import type { Vocabulary } from './encodings.ts';
 import type { WireOutcome, WireTurn } from './wire.ts';
 import type { ChatMessage, DeliveryId } from './messages.ts';
 import type { CancelCause, RuntimeId } from './turns.ts';
@@ -90,6 +91,8 @@ export interface ResidentTask {
   readonly deltaPort: MessagePort;
   /** {@link SLOT_WORDS} 32-bit words. */
   readonly words: SharedArrayBuffer;
+  /** The vocabulary images of the process, shared by all threads. */
+  readonly images: Partial<Record<Vocabulary, SharedArrayBuffer>>;
   readonly heartbeatMs: number;
   /** The deadline of a turn that brings none of its own, in milliseconds. */
   readonly turnTimeoutMs: number;

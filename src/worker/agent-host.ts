@@ -28,12 +28,14 @@ import type { AgentDefinition } from './agent.ts';
 import { AgentRuntime } from './agent-runtime.ts';
 import type { DeltaSender } from './deltas.ts';
 import type { SessionStore } from './sessions/store.ts';
+import type { ThreadTokens } from './tokens.ts';
 import { cancelError } from './turn.ts';
 
 export interface AgentHostParts {
   readonly store: SessionStore;
   readonly deltas: DeltaSender;
   readonly log: Logger;
+  readonly tokens: ThreadTokens;
   readonly load: (source: AgentSpec['source']) => Promise<AgentDefinition>;
   /** The slot's shared words. */
   readonly words: Int32Array;
@@ -136,12 +138,12 @@ export class AgentHost implements AgentHostContract {
   }
 
   async #start(spec: AgentSpec): Promise<AgentStartResult> {
-    const { load, store, log } = this.#parts;
+    const { load, store, log, tokens } = this.#parts;
     try {
       if (this.#runtimes.has(spec.runtime)) {
         throw new OrreryError('ORRERY_PROTOCOL', `Agent ${spec.runtime} is already started in this slot`);
       }
-      const runtime = new AgentRuntime(spec, await load(spec.source), store, log);
+      const runtime = new AgentRuntime(spec, await load(spec.source), store, log, tokens);
       await runtime.start();
       this.#runtimes.set(spec.runtime, runtime);
       return { runtime: spec.runtime, ok: true };

@@ -12,9 +12,10 @@ import {
   type TurnRequest,
   asOrreryError,
 } from '../protocol/index.ts';
-import type { AgentContext, AgentDefinition } from './agent.ts';
+import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
 import { runAs } from './blame.ts';
 import type { SessionKey, SessionStore } from './sessions/store.ts';
+import type { ThreadTokens } from './tokens.ts';
 import { AgentTurn, runTurn } from './turn.ts';
 
 export class AgentRuntime implements AgentContext {
@@ -22,16 +23,19 @@ export class AgentRuntime implements AgentContext {
   readonly #agent: AgentDefinition;
   readonly #store: SessionStore;
   readonly #parentLog: Logger;
+  readonly #threadTokens: ThreadTokens;
+  #tokens: AgentTokens | undefined;
   #log: Logger | undefined;
   readonly #running = new Map<DeliveryId, AgentTurn>();
   #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor(spec: AgentSpec, agent: AgentDefinition, store: SessionStore, log: Logger) {
+  constructor(spec: AgentSpec, agent: AgentDefinition, store: SessionStore, log: Logger, tokens: ThreadTokens) {
     this.spec = spec;
     this.#agent = agent;
     this.#store = store;
     this.#parentLog = log;
+    this.#threadTokens = tokens;
   }
 
   get name(): string {
@@ -46,6 +50,12 @@ export class AgentRuntime implements AgentContext {
   get log(): Logger {
     this.#log ??= this.#parentLog.child({ agent: this.spec.runtime });
     return this.#log;
+  }
+  get tokens(): AgentTokens {
+    const { source } = this.spec;
+    const model = source.kind === 'model' ? source.spec.model : undefined;
+    this.#tokens ??= this.#threadTokens.of(model, this.#agent.tokenizer);
+    return this.#tokens;
   }
   get running(): number {
     return this.#running.size;

@@ -1,10 +1,22 @@
 /** Owns what an agent module imports (`orrery-host/agent`): the shape of an agent and of its turns. Nothing of main comes along. */
 import type { Logger } from 'pino';
+import type { Tokenizer } from '../protocol/encodings.ts';
 import type { ChatMessage, Usage, UserMessage } from '../protocol/messages.ts';
 import type { Namespace } from '../protocol/namespace.ts';
 
+export type { Tokenizer } from '../protocol/encodings.ts';
 export type { ChatMessage, MessagePart, Usage, UserMessage } from '../protocol/messages.ts';
 export { Namespace } from '../protocol/namespace.ts';
+
+/** Counts tokens on the agent's own thread, in slices of a few milliseconds that let its neighbours run. */
+export interface AgentTokens {
+  /** False where the model has no public tokenizer: then every number is an estimate. */
+  readonly exact: boolean;
+  /** Rejects with `ORRERY_TOKENS_IMAGE` where the vocabulary is missing, and with the signal's reason. */
+  count(text: string, o?: { readonly signal?: AbortSignal }): Promise<number>;
+  encode(text: string): Promise<Uint32Array>;
+  decode(ids: Uint32Array): Promise<string>;
+}
 
 /** What an agent gets at its start and its stop. */
 export interface AgentContext {
@@ -15,6 +27,7 @@ export interface AgentContext {
   /** Exactly the variables that the agent lists under `env`. */
   readonly env: Readonly<Record<string, string>>;
   readonly log: Logger;
+  readonly tokens: AgentTokens;
 }
 
 /** One run of the agent for one delivery. */
@@ -37,6 +50,8 @@ export interface Turn extends AgentContext {
 export interface AgentDefinition {
   /** Yields the reply's text in pieces; together they are the reply. A promise of the whole text works too. */
   respond(turn: Turn): AsyncIterable<string> | Promise<string>;
+  /** Counts instead of the encoding of the agent's model. Default: that one, and `o200k_base` for agents without a model. */
+  readonly tokenizer?: Tokenizer;
   /** Runs once before the first turn; an error is `ORRERY_AGENT_START` and is retried by the restart policy. */
   start?(ctx: AgentContext): Promise<void> | void;
   /** Runs once after the last turn, also at shutdown; awaited within the deadline. */

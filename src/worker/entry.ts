@@ -13,6 +13,7 @@ import { installBlame } from './blame.ts';
 import { DeltaSender } from './deltas.ts';
 import { loadAgent } from './load.ts';
 import { MemorySessionStore } from './sessions/memory.ts';
+import { ThreadTokens } from './tokens.ts';
 
 registerErrorTransfer();
 // Agent modules import `orrery-host/agent`, wherever they lie.
@@ -29,6 +30,7 @@ export default async function resident(task: ResidentTask): Promise<ResidentEnd>
     store: new MemorySessionStore(),
     deltas: new DeltaSender(deltaPort),
     log,
+    tokens: new ThreadTokens(task.images),
     load: loadAgent,
     words,
     turnTimeoutMs: task.turnTimeoutMs,

@@ -14,7 +14,7 @@ import {
   type Usage,
   type UserMessage,
 } from '../protocol/index.ts';
-import type { AgentContext, AgentDefinition, Turn } from './agent.ts';
+import type { AgentContext, AgentDefinition, AgentTokens, Turn } from './agent.ts';
 
 /** Characters of one reply; an agent that yields without end is stopped there (`ORRERY_AGENT_BAD_REPLY`). */
 export const MAX_REPLY_CHARS: number = 8 * 1024 * 1024;
@@ -61,6 +61,9 @@ export class AgentTurn implements Turn {
   }
   get env(): Readonly<Record<string, string>> {
     return this.#ctx.env;
+  }
+  get tokens(): AgentTokens {
+    return this.#ctx.tokens;
   }
   get namespace(): Namespace {
     this.#namespace ??= Namespace.parse(this.#request.session);

@@ -7,15 +7,15 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import JSON5 from 'json5';
-import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { ModelSpec } from '../../src/protocol/contract.ts';
 import type { ChatMessage } from '../../src/protocol/messages.ts';
-import { type AgentContext, type AgentDefinition, Namespace, type Turn } from '../../src/worker/agent.ts';
-import { builtinAgent } from '../../src/worker/builtin/index.ts';
+import { type AgentDefinition, Namespace, type Turn } from '../../src/worker/agent.ts';
+import { builtinAgent } from '../../src/worker/builtin/builtins.ts';
 import { loadAgent } from '../../src/worker/load.ts';
+import { agentContext } from '../support/agent-context.ts';
 
-const context: AgentContext = { name: 'a', runtime: 'a', env: {}, log: pino({ level: 'silent' }) };
+const context = agentContext();
 
 function turnOf(content: string, rest: Partial<Turn> = {}): Turn {
   return {

@@ -4,12 +4,12 @@ import { type RequestListener, createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
 import { LLMock } from '@copilotkit/aimock';
-import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import type { ModelSpec } from '../../src/protocol/contract.ts';
 import { type ChatMessage, NO_USAGE, type Usage, type UserMessage } from '../../src/protocol/messages.ts';
 import { type AgentDefinition, Namespace, type Turn } from '../../src/worker/agent.ts';
 import { loadAgent } from '../../src/worker/load.ts';
+import { agentContext } from '../support/agent-context.ts';
 
 const mock = new LLMock({ port: 0 });
 beforeAll(async () => {
@@ -43,10 +43,7 @@ function turnOf(
 ): TestTurn {
   const reported = { usage: NO_USAGE, steps: 0 };
   return {
-    name: 'm',
-    runtime: 'm',
-    env: rest.env ?? {},
-    log: pino({ level: 'silent' }),
+    ...agentContext({ env: rest.env ?? {} }),
     id: 'd1',
     attempt: 1,
     message:
@@ -296,9 +293,9 @@ describe('streams', () => {
 });
 
 describe('keys', () => {
-  const context = { name: 'm', runtime: 'm', log: pino({ level: 'silent' }) };
+  const context = agentContext();
 
-  it.each([
+  const context = agentContext();
     ['openai', 'OPENAI_API_KEY'],
     ['anthropic', 'ANTHROPIC_API_KEY'],
   ] as const)('%s - the start fails when the key is not in the agent’s own env', async (provider, variable) => {

@@ -7,7 +7,7 @@
  */
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
-import { OrreryError, type WorkerLog } from '../../protocol/index.ts';
+import { OrreryError, type ResidentTask, type WorkerLog } from '../../protocol/index.ts';
 import { scrubbedEnv } from './env.ts';
 import { Slot, type SlotEvents } from './slot.ts';
 
@@ -17,6 +17,7 @@ export interface PoolOptions {
   readonly maxHeapMb?: number;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
+  readonly images: () => ResidentTask['images'];
   readonly workerLog: WorkerLog;
   readonly events: SlotEvents;
   readonly log: Logger;
@@ -82,6 +83,7 @@ export class Pool {
       },
       heartbeatMs: this.#options.heartbeatMs,
       turnTimeoutMs: this.#options.turnTimeoutMs,
+      images: this.#options.images,
       log: this.#options.workerLog,
       events: this.#options.events,
     });

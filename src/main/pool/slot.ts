@@ -52,6 +52,8 @@ export interface SlotOptions {
   readonly piscina: () => Piscina;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
+  /** The vocabulary images that the slot's agents count with. */
+  readonly images: () => ResidentTask['images'];
   readonly log: WorkerLog;
   readonly events: SlotEvents;
 }
@@ -144,6 +146,7 @@ export class Slot {
       port: calls.port2,
       deltaPort: deltas.port2,
       words,
+      images: this.#options.images(),
       heartbeatMs: this.#options.heartbeatMs,
       turnTimeoutMs: this.#options.turnTimeoutMs,
       log: this.#options.log,
