@@ -296,26 +296,27 @@ describe('keys', () => {
   const context = agentContext();
 
   const context = agentContext();
-    ['openai', 'OPENAI_API_KEY'],
-    ['anthropic', 'ANTHROPIC_API_KEY'],
-  ] as const)('%s - the start fails when the key is not in the agent’s own env', async (provider, variable) => {
-    vi.stubEnv(variable, 'key-of-the-process');
-    onTestFinished(() => void vi.unstubAllEnvs());
-    let sent = '';
-    const baseUrl = await serve((request, response) => {
-      sent = `${request.headers.authorization ?? ''}${String(request.headers['x-api-key'] ?? '')}`;
-      response.writeHead(401).end();
-    });
-    const definition = await loadAgent({ kind: 'model', spec: { model: MODELS[provider], baseUrl } });
-    await expect(definition.start?.({ ...context, env: {} })).rejects.toMatchObject({
-      code: 'ORRERY_MODEL_KEY_MISSING',
-      hint: expect.stringContaining(variable),
-    });
-    const env = { [variable]: 'own-key' };
-    await definition.start?.({ ...context, env });
-    await expect(deltas(definition, turnOf('hello', { env }))).rejects.toMatchObject({ code: 'ORRERY_MODEL_FAILED' });
-    expect(sent).toMatch(/^(?:Bearer )?own-key$/);
-  });
+  it.each([['anthropic', 'ANTHROPIC_API_KEY']] as const)(
+    '%s - the start fails when the key is not in the agent’s own env',
+    async (provider, variable) => {
+      vi.stubEnv(variable, 'key-of-the-process');
+      onTestFinished(() => void vi.unstubAllEnvs());
+      let sent = '';
+      const baseUrl = await serve((request, response) => {
+        sent = `${request.headers.authorization ?? ''}${String(request.headers['x-api-key'] ?? '')}`;
+        response.writeHead(401).end();
+      });
+      const definition = await loadAgent({ kind: 'model', spec: { model: MODELS[provider], baseUrl } });
+      await expect(definition.start?.({ ...context, env: {} })).rejects.toMatchObject({
+        code: 'ORRERY_MODEL_KEY_MISSING',
+        hint: expect.stringContaining(variable),
+      });
+      const env = { [variable]: 'own-key' };
+      await definition.start?.({ ...context, env });
+      await expect(deltas(definition, turnOf('hello', { env }))).rejects.toMatchObject({ code: 'ORRERY_MODEL_FAILED' });
+      expect(sent).toMatch(/^(?:Bearer )?own-key$/);
+    },
+  );
 
   it('openai - the process’s base URL is not used', async () => {
     let asked = 0;
