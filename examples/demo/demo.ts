@@ -10,7 +10,7 @@ import { PageServer } from './page-server.ts';
 const DEFAULT_PORT = 8791;
 
 const page = new PageServer();
-const origins = await page.listen(portOf(process.argv.slice(2))).catch(fail);
+const origins = await listen().catch(fail);
 const { supervisor, gateway } = await startSupervisor(origins).catch(fail);
 page.serve(supervisor, gateway.host);
 console.log(`The demo runs at ${origins[0]}/ (Ctrl-C ends it)`);
@@ -30,11 +30,21 @@ async function end(): Promise<void> {
   process.exit(clean ? 0 : 1);
 }
 
+async function listen(): Promise<readonly [string, ...string[]]> {
+  const port = portOf(process.argv.slice(2));
+  try {
+    return await page.listen(port);
+  } catch (error) {
+    const taken = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+    throw taken ? new Error(`Port ${port} is already in use: give another one with --port N`) : error;
+  }
+}
+
 function portOf(args: string[]): number {
   const { values } = parseArgs({ args, options: { port: { type: 'string' } } });
   const port = Number(values.port ?? DEFAULT_PORT);
   if (Number.isInteger(port) && port >= 0 && port <= 65_535) return port;
-  return fail(new Error(`Expected --port to be a number from 0 to 65535, got ${values.port}`));
+  throw new Error(`Expected --port to be a number from 0 to 65535, got ${values.port}`);
 }
 
 /** The page talks to the gateway itself, as any client would: on a port of its own, whichever is free. */
