@@ -294,8 +294,6 @@ describe('streams', () => {
 
 describe('keys', () => {
   const context = agentContext();
-
-  const context = agentContext();
   it.each([['anthropic', 'ANTHROPIC_API_KEY']] as const)(
     '%s - the start fails when the key is not in the agent’s own env',
     async (provider, variable) => {
