@@ -81,13 +81,15 @@ export class TestOrigin implements Origin {
   /** What the sender heard, in order: texts of replies, and codes of errors. */
   readonly heard: string[] = [];
   readonly errors: OutboundError[] = [];
+  /** The same with the id of the message that was answered. */
+  readonly answers: { readonly to: string; readonly text: string }[] = [];
   typingNow = 0;
   /** Behaviours of the next sends; later ones succeed at once. */
   readonly sends: (() => void | Promise<void>)[] = [];
 
   reply(out: OutboundMessage): void | Promise<void> {
     const hear = (): void => {
-      this.heard.push(out.reply.message.content);
+      this.#hear(out.target.inReplyTo, out.reply.message.content);
     };
     const sent = this.sends.shift()?.();
     return sent ? sent.then(hear) : hear();
@@ -96,10 +98,15 @@ export class TestOrigin implements Origin {
   error(out: OutboundError): void | Promise<void> {
     const hear = (): void => {
       this.errors.push(out);
-      this.heard.push(out.error.code ?? 'error');
+      this.#hear(out.target.inReplyTo, out.error.code ?? 'error');
     };
     const sent = this.sends.shift()?.();
     return sent ? sent.then(hear) : hear();
+  }
+
+  #hear(to: string, text: string): void {
+    this.heard.push(text);
+    this.answers.push({ to, text });
   }
 
   typing(): Disposable {
@@ -235,7 +242,7 @@ export function runtimeOf(slot: FakeSlot): string {
 
 /** Lets microtasks, immediates and timers of no delay run. */
 export async function tick(): Promise<void> {
-  for (let i = 0; i < 3; i++) {
+  for (let i = 0; i < 2; i++) {
     await new Promise((resolve) => {
       setTimeout(resolve, 0);
     });
