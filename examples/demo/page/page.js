@@ -110,7 +110,7 @@ function showEscalated(item, agents) {
   }
   if (button !== null) return;
   const again = document.createElement('button');
-  again.textContent = `${down.name} failed too often: start it again`;
+  again.textContent = 'failed too often: start again';
   again.addEventListener('click', () => {
     again.disabled = true;
     void fetch(`agents/${down.name}/restart`, { method: 'POST' });
