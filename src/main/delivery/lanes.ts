@@ -1,7 +1,7 @@
 /**
  * Owns the way to the slots: a lane for each agent runtime, which bounds its turns under way, and a lane for each slot,
- * which hands over all that waits in one call. Nothing under way: it is sent at the end of the tick; a call under way:
- * what comes meanwhile goes with the next one.
+ * which hands over all that waits. Nothing under way: it is sent at the end of the tick; a call under way: what comes
+ * meanwhile goes with the next one, or before in full parts.
  */
 import {
   type CancelCause,
@@ -22,6 +22,14 @@ export interface TurnHost {
   dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]>;
   cancel(ids: readonly DeliveryId[], cause: CancelCause): Promise<void>;
 }
+
+/**
+ * Turns of one call. A large batch goes in parts, so that the slot begins with the first while main packs the second and both have work. More
+ * or smaller parts cost more wake-ups than they save.
+ */
+const MAX_BATCH = 64;
+/** Calls of one slot under way at once. */
+const MAX_CALLS = 4;
 
 /** `waiting`: it is being started or restarted, and messages wait. `dead`: they are answered at once with `error`. */
 export type LaneStatus = 'up' | 'waiting' | 'dead';
@@ -54,7 +62,8 @@ export class SlotLane {
   readonly #timeoutMs: number;
   #queue: Delivery[] = [];
   #scheduled = false;
-  #calling = false;
+  /** Calls under way. */
+  #calls = 0;
   #sequence = 0;
 
   constructor(host: TurnHost, timeoutMs: number, events: SlotLaneEvents) {
@@ -66,7 +75,7 @@ export class SlotLane {
   push(delivery: Delivery): void {
     this.inFlight.set(delivery.id, delivery);
     this.#queue.push(delivery);
-    if (this.#scheduled || this.#calling) return;
+    if (this.#scheduled || !this.#mayCall()) return;
     this.#scheduled = true;
     queueMicrotask(() => {
       this.#scheduled = false;
@@ -89,33 +98,36 @@ export class SlotLane {
     const left = [...this.inFlight.values()];
     this.inFlight.clear();
     this.#queue = [];
-    this.#calling = false;
+    this.#calls = 0;
     this.#sequence = 0;
     return left;
   }
 
   #flush(): void {
-    if (this.#calling || this.#queue.length === 0) return;
-    const batch = this.#queue;
-    this.#queue = [];
-    this.#call(batch);
+    if (!this.#mayCall()) return;
+    while (this.#queue.length > 0 && this.#calls < MAX_CALLS) this.#call(this.#queue.splice(0, MAX_BATCH));
+  }
+
+  /** Beside a call that is under way only a full part is worth its wake-up: less gathers until that one returns. */
+  #mayCall(): boolean {
+    return this.#calls === 0 || (this.#queue.length >= MAX_BATCH && this.#calls < MAX_CALLS);
   }
 
   #call(batch: readonly Delivery[]): void {
     const { generation } = this.host;
     const requests = batch.map((delivery) => this.#request(delivery));
-    this.#calling = true;
+    this.#calls += 1;
     this.host.dispatch(requests).then(
       (outcomes) => {
         if (this.host.generation !== generation) return;
-        this.#calling = false;
+        this.#calls -= 1;
         this.#events.outcomes(this, outcomes);
         this.#flush();
       },
       (error: unknown) => {
         // The slot died: its end, which comes before this rejection, has taken care of the batch.
         if (this.host.generation !== generation || codeOf(error) !== 'ORRERY_UNCLONEABLE') return;
-        this.#calling = false;
+        this.#calls -= 1;
         this.#uncloneable(batch, error);
       },
     );
@@ -123,7 +135,10 @@ export class SlotLane {
 
   /** Nothing of the batch was sent. One bad request must not fail its neighbours: each goes alone. */
   #uncloneable(batch: readonly Delivery[], error: unknown): void {
+    const first = batch[0]?.sequence ?? 0;
+    // The worker never saw these: what was sent after them moves up in its count.
     this.#sequence -= batch.length;
+    for (const delivery of this.inFlight.values()) if (delivery.sequence > first) delivery.sequence -= batch.length;
     const [only] = batch;
     if (batch.length === 1 && only) this.#events.refused(only, error);
     else for (const delivery of batch) this.#call([delivery]);

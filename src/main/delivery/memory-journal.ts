@@ -21,8 +21,8 @@ import {
 } from './journal.ts';
 
 /** Finished deliveries kept, and the characters of their messages and replies. */
-export const DEFAULT_MAX_FINISHED = 20_000;
-export const DEFAULT_MAX_FINISHED_CHARS: number = 32 * 1024 * 1024;
+export const DEFAULT_MAX_FINISHED = 10_000;
+export const DEFAULT_MAX_FINISHED_CHARS: number = 16 * 1024 * 1024;
 
 const ACCEPTED: DeliveryState = { status: 'accepted' };
 

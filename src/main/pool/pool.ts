@@ -17,7 +17,8 @@ export interface PoolOptions {
   readonly maxHeapMb?: number;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
-  readonly images: () => ResidentTask['images'];
+  /** Default: none; agents cannot count then. */
+  readonly images?: () => ResidentTask['images'];
   readonly workerLog: WorkerLog;
   readonly events: SlotEvents;
   readonly log: Logger;
@@ -83,7 +84,7 @@ export class Pool {
       },
       heartbeatMs: this.#options.heartbeatMs,
       turnTimeoutMs: this.#options.turnTimeoutMs,
-      images: this.#options.images,
+      images: this.#options.images ?? (() => ({})),
       log: this.#options.workerLog,
       events: this.#options.events,
     });

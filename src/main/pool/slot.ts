@@ -17,6 +17,7 @@ import {
   type TurnOutcome,
   type TurnRequest,
   type WorkerLog,
+  codeOf,
   messageOf,
   packTurn,
   transitionSlot,
@@ -211,7 +212,7 @@ export class Slot {
   async #collect(remote: Remote, generation: number): Promise<void> {
     try {
       // A round trip that does nothing, so that `ready` means ready: the host serves calls.
-      await remote.host.cancel([], 'cancelled');
+      await reached(remote);
       if (this.#state.generation !== generation) return;
       this.#apply({ type: 'ready', at: Date.now() });
       if (this.#state.status === 'ready') this.#options.events.ready(this);
@@ -267,6 +268,18 @@ export class Slot {
 
 /** Time that a host keeps for itself between its agents' stop and the kill. */
 const STOP_MARGIN_MS = 250;
+
+/** A thread may take longer to come up than a call may take: it is asked again until it answers, or its channel closes. */
+async function reached(remote: Remote): Promise<void> {
+  for (;;) {
+    try {
+      await remote.host.cancel([], 'cancelled');
+      return;
+    } catch (error) {
+      if (codeOf(error) !== 'ORRERY_CALL_DEADLINE') throw error;
+    }
+  }
+}
 
 function exitOf(error: unknown, killCause: OrreryError | undefined): SlotExit {
   if (killCause) return 'killed';

@@ -4,14 +4,14 @@ import { type DeliveryId, OrreryError, type Reply, type StoredMessage } from '..
 import type { Commit, Session, SessionKey, SessionStore } from './store.ts';
 
 /** Messages kept of one session; the oldest go first. */
-export const DEFAULT_MAX_MESSAGES = 400;
+export const DEFAULT_MAX_MESSAGES = 200;
 /** Sessions kept in one thread; the one that was used longest ago goes first. */
 export const DEFAULT_MAX_SESSIONS = 50_000;
 /** Characters of all sessions' messages in one thread; the session that was used longest ago goes first. */
 export const DEFAULT_MAX_SESSION_CHARS: number = 64 * 1024 * 1024;
 /** Commit records kept in one thread, and the characters of their replies; the oldest go first. */
 export const DEFAULT_MAX_COMMITS = 10_000;
-export const DEFAULT_MAX_COMMIT_CHARS: number = 16 * 1024 * 1024;
+export const DEFAULT_MAX_COMMIT_CHARS: number = 8 * 1024 * 1024;
 
 export interface MemoryStoreOptions {
   readonly maxMessages?: number;
@@ -22,6 +22,9 @@ export interface MemoryStoreOptions {
   /** Unix time in milliseconds. */
   readonly now?: () => number;
 }
+
+/** Messages beyond the bound before a session is cut back to it. */
+const TRIM_EVERY = 64;
 
 /** Share of a bound that is left after an eviction. */
 const EVICT_TO = 15 / 16;
@@ -102,7 +105,8 @@ export class MemorySessionStore implements SessionStore {
 
   #append(key: SessionKey, commit: Commit): void {
     const name = keyOf(key);
-    const entry = this.#sessions.get(name) ?? { version: 0, epoch: commit.epoch, chars: 0, messages: [] };
+    // A session that was dropped while its turn ran begins anew with it: the turn is not to blame, and there is no other owner.
+    const entry = this.#sessions.get(name) ?? { version: commit.version, epoch: commit.epoch, chars: 0, messages: [] };
     if (entry.version !== commit.version || entry.epoch > commit.epoch) {
       throw new OrreryError(
         'ORRERY_STALE_OWNER',
@@ -120,7 +124,7 @@ export class MemorySessionStore implements SessionStore {
     entry.version += 1;
     entry.epoch = commit.epoch;
     // Seldom, so that a long session costs no copy at every turn.
-    if (entry.messages.length > this.#limits.maxMessages * 2) this.#trim(entry);
+    if (entry.messages.length > this.#limits.maxMessages + TRIM_EVERY) this.#trim(entry);
     this.#sessions.delete(name);
     this.#sessions.set(name, entry);
     this.#evict(entry);
