@@ -1,0 +1,39 @@
+/** Looks at threads that do not come back: in native code, in work that ends, and beside agents that only wait. */
+import { describe, expect, test } from 'vitest';
+import { BALANCED, actor, balance, eventually, fixture, startHost } from '../support/host.ts';
+
+/** Long enough for the kill, for the time after which it is a zombie, and for a busy machine. */
+const NATIVE_MS = 12_000;
+
+describe('the heartbeat of a slot', () => {
+  test('heartbeat - a thread that native code holds is counted as a zombie until it ends, and its replacement answers', async () => {
+    await using host = await startHost({
+      agents: { native: { use: fixture('native'), isolation: 'dedicated' }, well: actor() },
+      defaultAgent: 'well',
+    });
+    expect(await host.outcome('native', String(NATIVE_MS))).toMatchObject({
+      code: 'ORRERY_WORKER_UNRESPONSIVE',
+      error: { details: { agent: 'native' } },
+    });
+    // The old thread still computes.
+    expect(await host.outcome('native', 'hello')).toEqual({ text: 'hello' });
+    await eventually('it is counted', () => host.status.zombies === 1);
+    expect(await host.outcome('well', 'say well')).toEqual({ text: 'well 1' });
+    await eventually('it ended', () => host.status.zombies === 0);
+    expect(host.status.state).toBe('running');
+    expect(balance(host.status)).toEqual(BALANCED);
+  });
+
+  test('heartbeat - a slot that is silent for a while is unresponsive, is not killed, and is ready again', async () => {
+    await using host = await startHost({ agents: { busy: actor(), free: actor() }, workers: { killAfterMs: 4_000 } });
+    const work = host.outcome('busy', 'work 1500');
+    await eventually('it is seen', () => host.status.slots[0]?.state.status === 'unresponsive');
+    expect(await host.outcome('free', 'say hello')).toEqual({ text: 'hello 1' });
+    expect(await work).toEqual({ text: 'worked' });
+    await eventually('it is ready', () => host.status.slots[0]?.state.status === 'ready');
+    expect(host.status.slots.map(({ restarts, state }) => [restarts, state.generation])).toEqual([
+      [0, 1],
+      [0, 1],
+    ]);
+  });
+});
