@@ -83,16 +83,21 @@ export class MemorySessionStore implements SessionStore {
   }
 
   delete(key: SessionKey): boolean {
-    const name = keyOf(key);
-    this.#sessionChars -= this.#sessions.get(name)?.chars ?? 0;
-    return this.#sessions.delete(name);
+    const entry = this.#sessions.get(keyOf(key));
+    if (!entry || entry.messages.length === 0) return false;
+    this.#sessionChars -= entry.chars;
+    // The emptied entry stays: a turn that read what was cleared must not commit on it.
+    entry.version += 1;
+    entry.chars = 0;
+    entry.messages = [];
+    return true;
   }
 
   list(agent: string, prefix?: string): readonly string[] {
     const names: string[] = [];
-    for (const key of this.#sessions.keys()) {
+    for (const [key, { messages }] of this.#sessions) {
       const namespace = key.slice(agent.length + 1);
-      if (!key.startsWith(`${agent}\n`)) continue;
+      if (messages.length === 0 || !key.startsWith(`${agent}\n`)) continue;
       if (prefix === undefined || namespace === prefix || namespace.startsWith(`${prefix}:`)) names.push(namespace);
     }
     return names;
