@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { BUILTINS } from '../../src/protocol/builtins.ts';
-import { builtinAgent } from '../../src/worker/builtin/index.ts';
+import { builtinAgent } from '../../src/worker/builtin/builtins.ts';
 import { loadAgent } from '../../src/worker/load.ts';
 
 let dir = '';

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { type Conversation, answer, newConversation } from '../../src/worker/builtin/eliza/engine.ts';
 import { compilePattern, decompose } from '../../src/worker/builtin/eliza/pattern.ts';
 import { type KeySource, type Script, compileScript } from '../../src/worker/builtin/eliza/script.ts';
-import { SCRIPT } from '../../src/worker/builtin/eliza/script/index.ts';
+import { SCRIPT } from '../../src/worker/builtin/eliza/script/script.ts';
 import { MAX_READ_CHARS, readClauses, reflect } from '../../src/worker/builtin/eliza/words.ts';
 
 const CLASSES = { family: ['mother', 'father'] };
