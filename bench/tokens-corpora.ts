@@ -16,8 +16,15 @@ export interface Corpus {
 
 /** Gives prose, code and multilingual text as one text each, and chat as some thousands of short ones. */
 export function corpora(): Corpus[] {
-  const prose = plainProse(filesUnder(['fastify/docs', 'pino/docs', 'fast-check', 'commander'], '.md')).slice(0, 400_000);
-  const code = filesUnder(['zod/src/v4/core', 'zod/src/v3', 'piscina/dist', 'fastify/lib', 'commander/lib'], '.ts', '.js');
+  const prose = plainProse(filesUnder(['fastify/docs', 'pino/docs', 'fast-check', 'commander'], '.md')).slice(
+    0,
+    400_000,
+  );
+  const code = filesUnder(
+    ['zod/src/v4/core', 'zod/src/v3', 'piscina/dist', 'fastify/lib', 'commander/lib'],
+    '.ts',
+    '.js',
+  );
   const languages = declarations();
   return [
     corpus('prose', [prose]),
@@ -36,7 +43,11 @@ function filesUnder(folders: readonly string[], ...endings: string[]): string[] 
   for (const folder of folders) {
     const files = readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' }).toSorted();
     for (const file of files) {
-      if (endings.some((ending) => file.endsWith(ending)) && !file.includes('node_modules') && !file.includes('/locales/')) {
+      if (
+        endings.some((ending) => file.endsWith(ending)) &&
+        !file.includes('node_modules') &&
+        !file.includes('/locales/')
+      ) {
         texts.push(readFileSync(join(ROOT, folder, file), 'utf8'));
       }
     }

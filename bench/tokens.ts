@@ -80,4 +80,6 @@ for (const corpus of corpora()) {
 }
 console.table(rows);
 const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
-console.log(JSON.stringify({ bench: 'tokens', version, node: process.version, encoding: encodingName, rounds: ROUNDS, results }));
+console.log(
+  JSON.stringify({ bench: 'tokens', version, node: process.version, encoding: encodingName, rounds: ROUNDS, results }),
+);

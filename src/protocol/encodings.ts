@@ -183,7 +183,17 @@ const SPACE = 0x20;
 export function safeCut(text: string, from: number, near: number): number {
   if (near >= text.length) return text.length;
   for (let at = near; at > from; at--) if (isSafeCut(text, at)) return at;
-  for (let at = near + 1; at < text.length; at++) if (isSafeCut(text, at)) return at;
+  return nextSafeCut(text, near + 1);
+}
+
+/** Finds the first safe place from `start` on, or the end. Looks at each unit once: a text may have no such place. */
+function nextSafeCut(text: string, start: number): number {
+  let before = text.charCodeAt(start - 1);
+  for (let at = start; at < text.length; at++) {
+    const next = text.charCodeAt(at);
+    if (next === SPACE ? !isWhiteSpace(before) : next !== before && isSafeCut(text, at)) return at;
+    before = next;
+  }
   return text.length;
 }
 

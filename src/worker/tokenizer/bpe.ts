@@ -12,6 +12,14 @@ import { type Image, LINK_BITS, LINK_MASK } from './image.ts';
 /** Ids below it are single bytes, in both vocabularies. */
 export const SINGLE_BYTES = 256;
 
+const VERDICTS = 4096;
+const VERDICT_SHIFT: number = 32 - Math.log2(VERDICTS);
+/** Steps of the trie from which on a walk is worth remembering. */
+const LONG_WALK = 16;
+/** Bytes of marks that are always kept, and beyond which they are let go. */
+const LEAST_KEPT = 4_096;
+const MOST_KEPT: number = 1 << 22;
+
 /** Gives the token that `left` and `right` merge to, or -1. */
 export function mergeOf(image: Image, left: number, right: number): number {
   const { pairs, pairBits, records } = image;
@@ -59,60 +67,110 @@ export function isStablePair(image: Image, left: number, right: number, border: 
   return true;
 }
 
-/** Gives the longest token that the bytes in `[at, end)` begin with; there always is one, since every byte is a token. */
-export function longestToken(image: Image, bytes: Uint8Array, at: number, end: number): number {
-  const { trie } = image;
-  let base = image.root;
-  let token = 0;
-  for (let i = at; i < end; i++) {
-    const byte = bytes[i]!;
-    const slot = 2 * (base + byte);
-    const word = trie[slot + 1]!;
-    if (word >>> LINK_BITS !== byte) break;
-    if ((word & LINK_MASK) !== 0) token = word & LINK_MASK;
-    base = trie[slot]!;
-  }
-  return token - 1;
-}
+/** Encodes pieces, one at a time, with what it remembers of the ones before; results do not depend on that. */
+export class PieceEncoder {
+  readonly #image: Image;
+  /**
+   * Verdicts on pairs met lately, by their hash, since a run of one character asks for the same few over and over: at
+   * `2 * slot` the left token, behind it the right one, doubled, and one more for a stable pair.
+   */
+  readonly #verdicts = new Int32Array(2 * VERDICTS).fill(-1);
+  /** Positions of a piece that lead nowhere; all zero between two pieces. */
+  #dead = new Uint8Array(0);
+  #longAt = 0;
+  #longSteps = 0;
+  #longToken = 0;
 
-/**
- * Encodes the bytes in `[start, end)` as one piece into `out` from `from` on, and returns where it ended. `dead` marks
- * byte positions that lead nowhere: it has an entry for each position up to `end`, all zero before and after.
- */
-export function encodePiece(
-  image: Image,
-  bytes: Uint8Array,
-  start: number,
-  end: number,
-  out: Uint32Array,
-  from: number,
-  dead: Uint8Array,
-): number {
-  const { records } = image;
-  let top = from;
-  let at = start;
-  let marked = false;
-  let token = longestToken(image, bytes, at, end);
-  for (;;) {
-    const link = records[3 * token]!;
-    const next = at + (link >>> LINK_BITS);
-    if (
-      dead[next] === 0 &&
-      (top === from || isStablePair(image, out[top - 1]!, token, (bytes[at - 1]! << 8) | bytes[at]!))
-    ) {
-      out[top++] = token;
-      at = next;
-      if (at === end) break;
-      token = longestToken(image, bytes, at, end);
-    } else if ((link & LINK_MASK) !== 0) {
-      token = (link & LINK_MASK) - 1;
-    } else {
-      dead[at] = 1;
-      marked = true;
-      token = out[--top]!;
-      at -= records[3 * token]! >>> LINK_BITS;
-    }
+  constructor(image: Image) {
+    this.#image = image;
   }
-  if (marked) dead.fill(0, start, end);
-  return top;
+
+  /** Forgets its verdicts. */
+  clear(): void {
+    this.#verdicts.fill(-1);
+  }
+
+  /** Encodes the bytes in `[start, end)` as one piece into `out` from `from` on, and returns where it ended. */
+  encode(bytes: Uint8Array, start: number, end: number, out: Uint32Array, from: number): number {
+    const { records } = this.#image;
+    if (this.#dead.length <= end - start || this.#dead.length > MOST_KEPT) this.#resize(end - start);
+    const dead = this.#dead;
+    let top = from;
+    let at = start;
+    let marked = false;
+    this.#longSteps = 0;
+    let token = this.#longest(bytes, at, end);
+    for (;;) {
+      const link = records[3 * token]!;
+      const next = at + (link >>> LINK_BITS);
+      if (
+        dead[next - start] === 0 &&
+        (top === from || this.#isStable(out[top - 1]!, token, (bytes[at - 1]! << 8) | bytes[at]!))
+      ) {
+        out[top++] = token;
+        at = next;
+        if (at === end) break;
+        token = this.#longest(bytes, at, end);
+      } else if ((link & LINK_MASK) !== 0) {
+        token = (link & LINK_MASK) - 1;
+      } else {
+        dead[at - start] = 1;
+        marked = true;
+        token = out[--top]!;
+        at -= records[3 * token]! >>> LINK_BITS;
+      }
+    }
+    if (marked) dead.fill(0, 0, end - start);
+    return top;
+  }
+
+  /** Sizes the marks to the piece when they are too small, or far larger than most pieces need. */
+  #resize(length: number): void {
+    const size = Math.max(length + 1, LEAST_KEPT);
+    if (size !== this.#dead.length) this.#dead = new Uint8Array(size);
+  }
+
+  #isStable(left: number, right: number, border: number): boolean {
+    const verdicts = this.#verdicts;
+    const slot = 2 * (Math.imul(left ^ Math.imul(right, 0x85ebca6b), 0x9e3779b1) >>> VERDICT_SHIFT);
+    const known = verdicts[slot + 1]!;
+    if (verdicts[slot] === left && known >> 1 === right) return (known & 1) === 1;
+    const stable = isStablePair(this.#image, left, right, border);
+    verdicts[slot] = left;
+    verdicts[slot + 1] = (right << 1) | (stable ? 1 : 0);
+    return stable;
+  }
+
+  /**
+   * Gives the longest token that the bytes in `[at, end)` begin with; there always is one, since every byte is a token. In
+   * a run of one character it would walk a hundred steps at each byte: where the bytes are those of the last long walk, up
+   * to the one that ended it, so is the token, and comparing them is cheaper than walking.
+   */
+  #longest(bytes: Uint8Array, at: number, end: number): number {
+    const steps = this.#longSteps;
+    if (steps !== 0 && at + steps < end) {
+      const before = this.#longAt;
+      let i = 0;
+      while (i <= steps && bytes[before + i] === bytes[at + i]) i++;
+      if (i > steps) return this.#longToken;
+    }
+    const { trie } = this.#image;
+    let base = this.#image.root;
+    let token = 0;
+    let i = at;
+    for (; i < end; i++) {
+      const byte = bytes[i]!;
+      const slot = 2 * (base + byte);
+      const word = trie[slot + 1]!;
+      if (word >>> LINK_BITS !== byte) break;
+      if ((word & LINK_MASK) !== 0) token = word & LINK_MASK;
+      base = trie[slot]!;
+    }
+    if (i - at >= LONG_WALK && i < end) {
+      this.#longAt = at;
+      this.#longSteps = i - at;
+      this.#longToken = token - 1;
+    }
+    return token - 1;
+  }
 }

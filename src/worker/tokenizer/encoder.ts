@@ -4,7 +4,7 @@
  */
 import { ENCODINGS, type Encoding, type Tokenizer, safeCut } from '../../protocol/encodings.ts';
 import { OrreryError } from '../../protocol/errors.ts';
-import { encodePiece } from './bpe.ts';
+import { PieceEncoder } from './bpe.ts';
 import { LONGEST_CACHED, PieceCache } from './cache.ts';
 import { hashBytes } from './hash.ts';
 import { type Image, LINK_BITS, RECORD, openImage } from './image.ts';
@@ -20,8 +20,10 @@ const PADDING = 8;
 const LONGEST_TOKEN = 128;
 /** Pieces that are looked up together. */
 const BLOCK = 128;
-/** Bytes of scratch memory that are kept from window to window; what a longer one needed is let go. */
+/** Bytes of scratch memory that any window within {@link WINDOW_UNITS} has room in. */
 const KEPT_BYTES = 3 * WINDOW_UNITS + PADDING;
+/** Short windows after which the memory of a long one is let go. */
+const SHORT_WINDOWS = 256;
 
 const utf8 = new TextEncoder();
 
@@ -39,6 +41,7 @@ export class Encoder implements Tokenizer {
   readonly #image: Image;
   readonly #o200k: boolean;
   readonly #cache = new PieceCache();
+  readonly #pieces: PieceEncoder;
   readonly #block = {
     starts: new Int32Array(BLOCK + 1),
     hashes: new Int32Array(BLOCK),
@@ -47,11 +50,12 @@ export class Encoder implements Tokenizer {
   #bytes = new Uint8Array(0);
   #view = new DataView(new ArrayBuffer(0));
   #ids = new Uint32Array(0);
-  #dead = new Uint8Array(0);
+  #shortWindows = 0;
 
   constructor(encoding: Encoding, image: Image) {
     this.encoding = encoding;
     this.#image = image;
+    this.#pieces = new PieceEncoder(image);
     this.#o200k = ENCODINGS[encoding].vocabulary === 'o200k_base';
   }
 
@@ -126,6 +130,7 @@ export class Encoder implements Tokenizer {
   /** Forgets the pieces met so far; results do not change, only times. */
   clearCache(): void {
     this.#cache.clear();
+    this.#pieces.clear();
   }
 
   #countPlain(text: string): number {
@@ -163,9 +168,10 @@ export class Encoder implements Tokenizer {
 
   /** Encodes one window into `#ids` and returns how many there are. */
   #window(text: string, from: number, to: number): number {
-    this.#reserve(3 * (to - from));
-    const bytes = this.#bytes;
     const window = from === 0 && to === text.length ? text : text.slice(from, to);
+    const units = to - from;
+    this.#reserve(units <= WINDOW_UNITS ? 3 * units : Buffer.byteLength(window));
+    const bytes = this.#bytes;
     const end = utf8.encodeInto(window, bytes).written;
     bytes.fill(0, end, end + PADDING);
     return this.#encodeBytes(end);
@@ -180,6 +186,7 @@ export class Encoder implements Tokenizer {
     const mask = pieces.length - 1;
     const cache = this.#cache;
     const o200k = this.#o200k;
+    const encoder = this.#pieces;
     const { starts, hashes, entries } = this.#block;
     let top = 0;
     let at = 0;
@@ -209,7 +216,7 @@ export class Encoder implements Tokenizer {
           top = cached;
           continue;
         }
-        const after = encodePiece(image, bytes, start, start + length, out, top, this.#dead);
+        const after = encoder.encode(bytes, start, start + length, out, top);
         if (length <= LONGEST_CACHED) cache.set(view, start, length, hash, out, top, after);
         top = after;
       }
@@ -217,14 +224,18 @@ export class Encoder implements Tokenizer {
     return top;
   }
 
+  /** Makes room for a window's bytes and ids. What one long window needed is let go after many short ones. */
   #reserve(size: number): void {
     const wanted = size + PADDING;
-    if (this.#bytes.length >= wanted && (wanted > KEPT_BYTES || this.#bytes.length <= KEPT_BYTES)) return;
-    const length = Math.max(wanted, KEPT_BYTES);
+    const held = this.#bytes.length;
+    if (wanted > KEPT_BYTES) this.#shortWindows = 0;
+    else if (held > KEPT_BYTES) this.#shortWindows++;
+    if (held >= wanted && this.#shortWindows < SHORT_WINDOWS) return;
+    this.#shortWindows = 0;
+    const length = wanted <= KEPT_BYTES ? KEPT_BYTES : wanted + (wanted >> 2);
     this.#bytes = new Uint8Array(length);
     this.#view = new DataView(this.#bytes.buffer);
     this.#ids = new Uint32Array(length);
-    this.#dead = new Uint8Array(length);
   }
 }
 
