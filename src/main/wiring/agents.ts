@@ -15,6 +15,7 @@ import {
   OrreryError,
   type RuntimeId,
   asOrreryError,
+  codeOf,
   fromWire,
   toWire,
   transitionAgent,
@@ -195,8 +196,11 @@ export class HostedAgents {
     let results: readonly AgentStartResult[];
     try {
       results = await slot.remote.host.startAgents(specs);
-    } catch {
-      return; // the slot died; its end has been told, and took care of these
+    } catch (error) {
+      // When the slot died, its end has been told, and took care of these.
+      if (codeOf(error) === 'ORRERY_CALL_DEADLINE')
+        for (const replica of replicas) this.#hangs(replica, slot, generation);
+      return;
     }
     if (slot.generation !== generation || this.#stopping) return;
     for (const [i, replica] of replicas.entries()) {
@@ -243,6 +247,16 @@ export class HostedAgents {
     const { slot } = replica;
     if (slot.state.status === 'ready' || slot.state.status === 'unresponsive') this.#startReplicas(slot, [replica]);
     else if (slot.dedicated && slot.state.status === 'exited') this.#startSlot(slot);
+  }
+
+  /** A start that never ends is given up, and not tried again: it may still end, and the agent would run twice. */
+  #hangs(replica: Replica, slot: Slot, generation: number): void {
+    if (slot.generation !== generation || this.#stopping || replica.state.status !== 'starting') return;
+    const error = new OrreryError('ORRERY_AGENT_START', `Agent ${replica.agent.name} did not finish its start`);
+    applyTo(replica, { type: 'failed', error: toWire(error) });
+    replica.starting?.reject(error);
+    replica.starting = undefined;
+    this.#escalate(replica, error, true);
   }
 
   #escalate(replica: Replica, cause: OrreryError, final: boolean): void {
