@@ -91,7 +91,7 @@ export class AgentRuntime implements AgentContext {
     const turn = new AgentTurn(this, request, history);
     this.#running.set(request.id, turn);
     try {
-      const reply = await runAs(this.spec.number, () => runTurn(this.#agent, turn, request.timeoutMs, onDelta));
+      const reply = await runAs(this.spec.number, () => runTurn(this.#agent, turn, onDelta));
       return this.#store.commit({
         session: key,
         delivery: request.id,
@@ -104,6 +104,11 @@ export class AgentRuntime implements AgentContext {
       this.#running.delete(request.id);
       if (this.#running.size === 0) this.#idle?.();
     }
+  }
+
+  /** Aborts a turn whose deadline has passed. */
+  expire(delivery: DeliveryId, now: number): void {
+    this.#running.get(delivery)?.expire(now);
   }
 
   /** Aborts one turn; false when it is not running here. */

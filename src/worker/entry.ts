@@ -24,8 +24,6 @@ export default async function resident(task: ResidentTask): Promise<ResidentEnd>
   const words = new Int32Array(task.words);
   installBlame(words);
   const log = createWorkerLogger(task.log, { slot, generation });
-  // A counter, not a time: main compares it with what it saw last, and no clock is shared.
-  const heartbeat = setInterval(() => Atomics.add(words, SLOT_WORD.beat, 1), task.heartbeatMs);
   const host = new AgentHost({
     store: new MemorySessionStore(),
     deltas: new DeltaSender(deltaPort),
@@ -35,6 +33,11 @@ export default async function resident(task: ResidentTask): Promise<ResidentEnd>
     words,
     turnTimeoutMs: task.turnTimeoutMs,
   });
+  // A counter, not a time: main compares it with what it saw last, and no clock is shared.
+  const heartbeat = setInterval(() => {
+    Atomics.add(words, SLOT_WORD.beat, 1);
+    host.expire(performance.now());
+  }, task.heartbeatMs);
   Atomics.store(words, SLOT_WORD.threadId, threadId);
   Atomics.add(words, SLOT_WORD.beat, 1);
   expose(host, exposeEndpoint(port));

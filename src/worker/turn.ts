@@ -32,6 +32,7 @@ export class AgentTurn implements Turn {
   #controller: AbortController | undefined;
   #aborted: OrreryError | undefined;
   #onAbort: ((error: OrreryError) => void) | undefined;
+  readonly #began = performance.now();
   usage: Usage = NO_USAGE;
   steps = 0;
 
@@ -101,6 +102,17 @@ export class AgentTurn implements Turn {
     this.#onAbort?.(error);
   }
 
+  /**
+   * Aborts the turn when its deadline has passed. Asked at every heartbeat instead of by a timer for each turn, which would
+   * cost more than a short turn itself: a deadline is late by at most one heartbeat.
+   */
+  expire(now: number): void {
+    const { timeoutMs } = this.#request;
+    if (now - this.#began < timeoutMs) return;
+    const message = `Agent ${this.name} did not finish its turn within ${timeoutMs} ms`;
+    this.abort(new OrreryError('ORRERY_TURN_DEADLINE', message));
+  }
+
   get aborted(): OrreryError | undefined {
     return this.#aborted;
   }
@@ -119,22 +131,14 @@ export class AgentTurn implements Turn {
 export async function runTurn(
   agent: AgentDefinition,
   turn: AgentTurn,
-  timeoutMs: number,
   onDelta: ((text: string) => void) | undefined,
 ): Promise<Reply> {
-  const timer = setTimeout(() => {
-    turn.abort(
-      new OrreryError('ORRERY_TURN_DEADLINE', `Agent ${turn.name} did not finish its turn within ${timeoutMs} ms`),
-    );
-  }, timeoutMs);
   try {
     const content = await gather(agent, turn, onDelta);
     return { message: { role: 'assistant', content }, usage: turn.usage, steps: turn.steps };
   } catch (error) {
     // An abort explains itself better than whatever the agent made of its signal.
     throw turn.aborted ?? agentError(error, turn.name);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
