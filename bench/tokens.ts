@@ -2,7 +2,7 @@
  * Measures counting and encoding on one thread, cold and warm, beside gpt-tokenizer, ai-tokenizer and tiktoken (WASM). All
  * run interleaved in one process; times are thread CPU, figures are medians. Cold: merge caches are emptied before a run.
  */
-import { createRequire } from 'node:module';
+import { median, printJson, printTable } from './lib/stats.ts';
 import { corpora } from './tokens-corpora.ts';
 import { type Peer, loadPeers } from './tokens-peers.ts';
 
@@ -36,21 +36,15 @@ function repeatsFor(peer: Peer, mode: Mode, heat: string, texts: readonly string
   return times;
 }
 
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  return sorted[Math.floor(sorted.length / 2)]!;
-}
-
 const peers = await loadPeers(encodingName);
 const oracle = peers.find((peer) => peer.name === 'tiktoken')!;
-const rows: Record<string, string | number>[] = [];
-const results: object[] = [];
+const results: Record<string, unknown>[] = [];
+const rows: string[][] = [];
 for (const corpus of corpora()) {
   const expected = run(oracle, 'count', corpus.texts);
   for (const mode of ['count', 'encode'] as const) {
     for (const heat of ['cold', 'warm'] as const) {
       const micros = new Map(peers.map((peer) => [peer, [] as number[]]));
-      const wrong = new Map(peers.map((peer) => [peer, run(peer, mode, corpus.texts) - expected]));
       const repeats = new Map(peers.map((peer) => [peer, repeatsFor(peer, mode, heat, corpus.texts)]));
       for (let round = 0; round < ROUNDS; round++) {
         // A peer's turn moves each round, so that nobody always runs behind the same neighbour.
@@ -65,21 +59,22 @@ for (const corpus of corpora()) {
           micros.get(peer)!.push((cpuMicros() - before) / times);
         }
       }
-      const rate = (peer: Peer): number => corpus.bytes / median(micros.get(peer)!);
-      const ours = rate(peers[0]!);
-      const row: Record<string, string | number> = { corpus: corpus.name, mode, heat };
-      for (const peer of peers) {
-        row[`${peer.name} MB/s`] = Number(rate(peer).toFixed(1));
-        if (peer !== peers[0]) row[`x ${peer.name}`] = Number((ours / rate(peer)).toFixed(2));
-        if (wrong.get(peer) !== 0) row[`${peer.name} off by`] = wrong.get(peer)!;
-      }
-      rows.push(row);
-      results.push({ ...row, bytes: corpus.bytes });
+      const rates = peers.map((peer) => corpus.bytes / median(micros.get(peer)!));
+      const [ours, ...others] = rates;
+      rows.push([
+        `${corpus.name}, ${mode}, ${heat}`,
+        ...rates.map((rate) => rate.toFixed(1)),
+        ...others.map((rate) => `x ${(ours! / rate).toFixed(2)}`),
+      ]);
+      const mbPerS = Object.fromEntries(peers.map(({ name }, i) => [name, rates[i]]));
+      const off = Object.fromEntries(peers.map((peer) => [peer.name, run(peer, mode, corpus.texts) - expected]));
+      results.push({ corpus: corpus.name, bytes: corpus.bytes, mode, heat, mbPerS, off });
     }
   }
 }
-console.table(rows);
-const { version } = createRequire(import.meta.url)('../package.json') as { version: string };
-console.log(
-  JSON.stringify({ bench: 'tokens', version, node: process.version, encoding: encodingName, rounds: ROUNDS, results }),
+const others = peers.slice(1).map(({ name }) => name);
+printTable(
+  ['MB/s of UTF-8, and how many times a peer', ...peers.map(({ name }) => name), ...others.map((name) => `x ${name}`)],
+  rows,
 );
+printJson('tokens', { encoding: encodingName, rounds: ROUNDS, results });
