@@ -23,14 +23,18 @@ const FAULTS: readonly Fault[] = [
 const MAX_HEAP_MB = 48;
 
 /** On two threads the first and third agent share one; a dedicated culprit leaves the neighbour alone. */
-function hostOf(isolation: 'shared' | 'dedicated'): Promise<HostUnderTest> {
+function hostOf(isolation: 'shared' | 'dedicated', act: string): Promise<HostUnderTest> {
   const culprit =
     isolation === 'shared' ? actor() : actor({ isolation: 'dedicated', limits: { maxHeapMb: MAX_HEAP_MB } });
   const shared = { culprit, other: actor(), neighbour: actor() };
   return startHost({
     agents: isolation === 'shared' ? shared : { other: actor(), culprit },
     defaultAgent: 'other',
-    ...(isolation === 'shared' ? { workers: { maxHeapMb: MAX_HEAP_MB } } : {}),
+    workers: {
+      // Only a loop without end is to meet the heartbeat; a full heap takes as long as the machine likes.
+      ...(act === 'spin' ? {} : { killAfterMs: 30_000 }),
+      ...(isolation === 'shared' ? { maxHeapMb: MAX_HEAP_MB } : {}),
+    },
   });
 }
 
@@ -46,7 +50,7 @@ function slotOf(
 
 describe.each(['dedicated', 'shared'] as const)('an agent on a %s slot', (isolation) => {
   test.each(FAULTS)('faults - $act is contained', async ({ act, code, attempts }) => {
-    await using host = await hostOf(isolation);
+    await using host = await hostOf(isolation, act);
     const before = { culprit: slotOf(host, 'culprit'), other: slotOf(host, 'other') };
     expect(before.culprit.slot).not.toBe(before.other.slot);
     const witness = new Witness(host, 'other');
@@ -83,7 +87,7 @@ describe('the neighbours on a shared slot', () => {
   test.each(FAULTS.filter(({ blamed }) => blamed))(
     'faults - turns under way are answered, uncounted, when a neighbour is to blame for $act',
     async ({ act, code }) => {
-      await using host = await hostOf('shared');
+      await using host = await hostOf('shared', act);
       const held = [1, 2, 3].map((i) => host.outcome('neighbour', 'hold', `held-${i}`));
       await eventually('they are under way', () => host.lines().length === 3);
       const guilty = await host.outcome('culprit', act, 'guilty');
@@ -99,7 +103,7 @@ describe('the neighbours on a shared slot', () => {
   test.each(FAULTS.filter(({ blamed }) => !blamed))(
     'faults - turns that were not begun are answered, uncounted, when the thread dies of $act',
     async ({ act, code }) => {
-      await using host = await hostOf('shared');
+      await using host = await hostOf('shared', act);
       const guilty = host.outcome('culprit', act, 'guilty');
       await eventually('the culprit has the thread', () => host.lines().length === 1);
       const waiting = [1, 2, 3].map((i) => host.outcome('neighbour', `say ${i}`, `waiting-${i}`));
@@ -111,7 +115,7 @@ describe('the neighbours on a shared slot', () => {
   );
 
   test('faults - a turn that was under way beside a spinning one is tried again and answered', async () => {
-    await using host = await hostOf('shared');
+    await using host = await hostOf('shared', 'spin');
     const held = host.outcome('neighbour', 'hold', 'held');
     await eventually('it is under way', () => host.lines().length === 1);
     const guilty = host.outcome('culprit', 'spin', 'guilty');
