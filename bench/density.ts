@@ -5,6 +5,7 @@
  *
  * node bench/density.ts [--threads 2] [--runs 3] [--crashes 21]
  */
+import type { HeapFigures } from './density/heap.ts';
 import type { DensityFigures } from './density/host.ts';
 import { type Crasher, type Restart, orrerySlot, plainThread } from './density/crashes.ts';
 import { start } from './lib/process.ts';
@@ -34,10 +35,10 @@ async function densities(): Promise<ReadonlyMap<number, readonly DensityFigures[
 
 const results = await densities();
 const of = (count: number, key: Key): number => median((results.get(count) ?? []).map((r) => r[key]));
-const heap = (count: number, side: 'main' | 'workers'): number =>
+const heap = (count: number, side: 'main' | 'workers', what: keyof HeapFigures): number =>
   median(
     (results.get(count) ?? []).map(({ mainHeap, workerHeaps }) =>
-      side === 'main' ? mainHeap.used : workerHeaps.reduce((sum, h) => sum + h.used, 0),
+      (side === 'main' ? [mainHeap] : workerHeaps).reduce((sum, h) => sum + h[what], 0),
     ),
   );
 /** KB for each agent beyond the host without agents. */
@@ -56,16 +57,17 @@ printTable(
     (of(count, 'rssCollected') / MB).toFixed(1),
   ]),
 );
-console.log('\nKB for each agent, beyond the host without agents:');
+console.log('\nKB for each agent, beyond the host without agents; heaps after a garbage collection:');
 printTable(
-  ['agents', 'RSS started', 'RSS answered', 'RSS after GC', 'heap of main', 'heaps of workers'],
+  ['agents', 'RSS started', 'RSS answered', 'main used', 'main held', 'workers used', 'workers held'],
   COUNTS.map((count) => [
     String(count),
     each(count, (c) => of(c, 'rssStarted')).toFixed(1),
     each(count, (c) => of(c, 'rssAnswered')).toFixed(1),
-    each(count, (c) => of(c, 'rssCollected')).toFixed(1),
-    each(count, (c) => heap(c, 'main')).toFixed(1),
-    each(count, (c) => heap(c, 'workers')).toFixed(1),
+    each(count, (c) => heap(c, 'main', 'used')).toFixed(1),
+    each(count, (c) => heap(c, 'main', 'committed')).toFixed(1),
+    each(count, (c) => heap(c, 'workers', 'used')).toFixed(1),
+    each(count, (c) => heap(c, 'workers', 'committed')).toFixed(1),
   ]),
 );
 

@@ -26,7 +26,7 @@ const KINDS = {
 type Kind = keyof typeof KINDS;
 
 interface Figures {
-  readonly main: LoopDelayFigures & { readonly turns: number };
+  readonly main: LoopDelayFigures & { readonly turns: number; readonly lost: number };
   readonly control: LoopDelayFigures;
   readonly pings: { readonly sent: number; readonly latencies: readonly number[] };
 }
@@ -95,6 +95,7 @@ printTarget(
   `${ours.pings.latencies.length} of ${ours.pings.sent}`,
   ours.pings.latencies.length === ours.pings.sent,
 );
+printTarget('no turn lost', `${ours.main.lost} of ${ours.main.turns + ours.main.lost}`, ours.main.lost === 0);
 const figures = (delay: LoopDelayFigures): object => ({
   p50Ms: rounded(delay.p50),
   p99Ms: rounded(delay.p99),
@@ -108,6 +109,7 @@ printJson('responsiveness', {
     name: KINDS[kind],
     main: figures(main),
     turns: main.turns,
+    lost: main.lost,
     control: figures(control),
     pings: pings.sent,
     pongs: pings.latencies.length,

@@ -8,7 +8,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Worker } from 'node:worker_threads';
 import { WebSocketServer } from 'ws';
-import { createSupervisor } from '../../src/main/index.ts';
+import { type InboundMessage, createSupervisor } from '../../src/main/index.ts';
 import { benchLog, gatewayUrl } from '../lib/host.ts';
 import { serve } from '../lib/process.ts';
 import { burn } from './burn.ts';
@@ -24,6 +24,7 @@ const IN_FLIGHT = 2;
 
 const [kind, threads, units] = [process.argv[2], Number(process.argv[3]), Number(process.argv[4])];
 let turns = 0;
+let lost = 0;
 
 async function orrery(): Promise<Host> {
   const names = Array.from({ length: threads }, (_, i) => `busy-${i}`);
@@ -44,7 +45,7 @@ async function orrery(): Promise<Host> {
   const keepBusy = async (agent: string, lane: number): Promise<void> => {
     while (!closing.signal.aborted) {
       n += 1;
-      await supervisor.inject({
+      const message: InboundMessage = {
         id: `m${n}`,
         channel: 'bench',
         namespace: `bench:${agent}:${lane}`,
@@ -52,8 +53,11 @@ async function orrery(): Promise<Host> {
         message: { role: 'user', content: String(units) },
         metadata: {},
         receivedAt: Date.now(),
-      });
-      turns += 1;
+      };
+      await supervisor.inject(message).then(
+        () => (turns += 1),
+        () => (lost += 1),
+      );
     }
   };
   const running = names.flatMap((name) => Array.from({ length: IN_FLIGHT }, (_, lane) => keepBusy(name, lane)));
@@ -124,9 +128,10 @@ serve(
     url: () => host.url,
     begin: () => {
       turns = 0;
+      lost = 0;
       loop.begin();
     },
-    end: () => ({ ...loop.end(), turns }),
+    end: () => ({ ...loop.end(), turns, lost }),
   },
   () => host.close(),
 );
