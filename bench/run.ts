@@ -52,6 +52,11 @@ const BENCHES: readonly Bench[] = [
     asks: 'whether counting 200k-token contexts leaves the main thread free',
     short: { args: ['--short'] },
   },
+  {
+    name: 'tokens-memory',
+    asks: 'what memory a thread with the encoder takes, and how soon it counts, beside its peers',
+    short: { args: ['--short'] },
+  },
 ];
 
 const fileOf = ({ name }: Bench): URL => new URL(`./${name}.ts`, import.meta.url);
