@@ -8,7 +8,8 @@ import { type WireError, reviveError, toWire } from '../protocol/index.ts';
 
 /** Comlink is written for browsers: it listens with a function or an object, and reads nothing of an event but `data`. */
 export type MessageListener =
-  ((event: { readonly data: unknown }) => void) | { handleEvent(event: { readonly data: unknown }): void };
+  | ((event: { readonly data: unknown }) => void)
+  | { handleEvent(event: { readonly data: unknown }): void };
 
 /** The name under which comlink looks up the handler of thrown values. */
 export const THROW_HANDLER = 'throw';

@@ -120,9 +120,8 @@ export const SLOT_WORD = {
 } as const;
 export const SLOT_WORDS = 8;
 
-/** Worker to main on the delta port: deliveries and their new text, alternating. */
-export type DeltaMessage = readonly string[];
-/** Main to worker on the delta port: how many more messages may be sent. */
-export type DeltaCredit = number;
+// The delta port: worker to main, `string[]` of deliveries and their new text, alternating; main to worker, a `number` of
+// further messages that may be sent.
+
 /** Delta messages that may be under way before main returns credit; text of turns without credit is joined and waits. */
 export const DELTA_CREDITS = 64;

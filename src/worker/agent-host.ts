@@ -93,7 +93,7 @@ export class AgentHost implements AgentHostContract {
     for (const turn of turns) this.#begin(unpackTurn(turn, this.#parts.turnTimeoutMs), window);
     this.#tellRunning();
     // Turns that need no I/O settle within a few microtasks; waiting for the loop to turn would cost the others more.
-    for (let tick = 0; tick < RECEIPT_TICKS && window.open > 0; tick++) await null;
+    for (let tick = 0; tick < RECEIPT_TICKS && window.open > 0; tick++) await Promise.resolve();
     this.#windows -= 1;
     return this.#take();
   }

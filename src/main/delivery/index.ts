@@ -1,6 +1,6 @@
 export { Account } from './account.ts';
 export { DeadLetters } from './dead-letters.ts';
-export { DeliveryEngine, type SlotLoss } from './engine.ts';
+export { DeliveryEngine } from './engine.ts';
 export { Intake } from './intake.ts';
 export type { TurnHost } from './lanes.ts';
 export { MemoryJournal } from './memory-journal.ts';

@@ -1,2 +1,2 @@
-export { type HeartbeatLimits, HeartbeatJudge, type Judgement } from './heartbeat.ts';
+export { HeartbeatJudge } from './heartbeat.ts';
 export { type RestartPolicy, RestartTracker } from './restart-tracker.ts';

@@ -1,5 +1,4 @@
-export { Encoder, type Truncated, WINDOW_UNITS, openEncoder } from './encoder.ts';
+export { Encoder, openEncoder } from './encoder.ts';
 export { CharEstimator, asEstimate, loadTokenizerJson } from './estimate.ts';
-export { type ChatCount, countMessages } from './messages.ts';
-export { type SliceOptions, countInSlices } from './slices.ts';
-export type { SpecialOptions } from './special.ts';
+export { countMessages } from './messages.ts';
+export { countInSlices } from './slices.ts';

@@ -1,2 +1,2 @@
-export { type GatewayAddress, GatewayChannel, type GatewayOptions } from './gateway.ts';
-export type { GatewayHost, TokenCount } from './host.ts';
+export { GatewayChannel } from './gateway.ts';
+export type { GatewayHost } from './host.ts';
