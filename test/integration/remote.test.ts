@@ -39,6 +39,21 @@ describe('a remote', () => {
     expect(remote.pending).toBe(0);
   });
 
+  test('remote - an answer that was posted before the end and not read yet counts', async () => {
+    const { port1, port2 } = new MessageChannel();
+    ports.push(port1, port2);
+    const remote = new Remote(port1);
+    const call = remote.host.history('a', 's');
+    const [{ id }] = (await once(port2, 'message')) as [{ id: string }];
+    port2.postMessage({ id, type: 'RAW', value: ['said in time'] });
+    port2.close();
+    remote.drain();
+    remote.close(new OrreryError('ORRERY_WORKER_EXITED', 'the thread ended'));
+    expect(await call).toEqual(['said in time']);
+    // And draining what is closed does no harm.
+    remote.drain();
+  });
+
   test('remote - code, hint, details and causes of an error survive the boundary', async () => {
     const cause = Object.assign(new TypeError('deep', { cause: new Error('deepest') }), { code: 'EDEEP' });
     const remote = remoteOf({

@@ -3,7 +3,7 @@
  * thread dies, nor do later calls. The endpoint remembers the ids that are under way and answers each with a thrown error
  * when the channel closes or the call's deadline passes.
  */
-import type { MessagePort, Transferable } from 'node:worker_threads';
+import { type MessagePort, type Transferable, receiveMessageOnPort } from 'node:worker_threads';
 import { type Endpoint, type Remote as ComlinkRemote, wrap } from 'comlink';
 import { type MessageListener, THROW_HANDLER, call, registerErrorTransfer } from '../../lib/comlink.ts';
 import {
@@ -42,10 +42,7 @@ export class Remote {
 
   constructor(port: MessagePort) {
     this.#port = port;
-    port.on('message', (data: CallMessage) => {
-      // An answer that comes after its deadline finds no entry, and comlink no listener: it is dropped.
-      if (this.#under.delete(data.id)) this.#answer(data);
-    });
+    port.on('message', (data: CallMessage) => this.#receive(data));
     this.host = wrap<AgentHostContract>(this.#endpoint());
     this.dispatch = this.host.dispatch;
     this.collect = this.host.collect;
@@ -66,6 +63,13 @@ export class Remote {
     }
   }
 
+  /** Takes in the answers that were posted before the thread ended and not read yet: `close` would drop them. */
+  drain(): void {
+    for (let next = receiveMessageOnPort(this.#port); next; next = receiveMessageOnPort(this.#port)) {
+      this.#receive(next.message as CallMessage);
+    }
+  }
+
   /** Rejects all calls under way, and every later one, with `error`. Idempotent: the first error counts. */
   close(error: OrreryError): void {
     if (this.#closed) return;
@@ -74,6 +78,11 @@ export class Remote {
     this.#under.clear();
     for (const id of ids) this.#throw(id, this.#closed);
     this.#port.close();
+  }
+
+  #receive(data: CallMessage): void {
+    // An answer that comes after its deadline finds no entry, and comlink no listener: it is dropped.
+    if (this.#under.delete(data.id)) this.#answer(data);
   }
 
   #endpoint(): Endpoint {

@@ -2,6 +2,7 @@
  * Owns one slot: a pool thread with its resident agent host, over its generations. It starts the resident task, watches
  * its end and its heartbeat, and carries calls to it. It decides nothing: who restarts it, and when, is told from outside.
  */
+import { setImmediate as nextTick } from 'node:timers/promises';
 import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import {
@@ -242,8 +243,12 @@ export class Slot {
   }
 
   /** At most once a generation: ports close and the task rejects in either order, and only the task is listened to. */
-  #exit(exit: SlotExit, cause: unknown): void {
+  async #exit(exit: SlotExit, cause: unknown): Promise<void> {
     const error = this.#killCause ?? endError(this.label, exit, cause);
+    // The task's end travels on a port of piscina's and may overtake the last outcomes. They are taken in first, and
+    // their promises settle, so that no turn that ended is run again.
+    this.#remote?.drain();
+    await nextTick();
     const blamed = Atomics.load(this.#words, SLOT_WORD.blamed);
     this.#lastExit = exit;
     this.#apply({ type: 'exit', exit });
