@@ -6,11 +6,9 @@
  * takes a shorter one where they do not go together, and steps back where none does. For each prefix of a piece there is
  * one such sequence, so a position that was left is never entered again, and the whole is linear.
  */
-import { FINGERPRINT_MASK, ID_MASK, PAIR_SHIFT, hashPair } from './hash.ts';
 import { type Image, LINK_BITS, LINK_MASK } from './image.ts';
-
-/** Ids below it are single bytes, in both vocabularies. */
-export const SINGLE_BYTES = 256;
+import { LONGEST_MERGED, ShortMerger } from './merge.ts';
+import { isStablePair } from './pairs.ts';
 
 const VERDICTS = 4096;
 const VERDICT_SHIFT: number = 32 - Math.log2(VERDICTS);
@@ -20,56 +18,10 @@ const LONG_WALK = 16;
 const LEAST_KEPT = 4_096;
 const MOST_KEPT: number = 1 << 22;
 
-/** Gives the token that `left` and `right` merge to, or -1. */
-export function mergeOf(image: Image, left: number, right: number): number {
-  const { pairs, pairBits, records } = image;
-  const hash = hashPair(left, right);
-  const bit = hash >>> PAIR_SHIFT;
-  if ((pairBits[bit >>> 5]! & (1 << (bit & 31))) === 0) return -1;
-  const mask = pairs.length - 1;
-  for (let slot = hash & mask; ; slot = (slot + 1) & mask) {
-    const entry = pairs[slot]!;
-    if (entry === 0) return -1;
-    if (((entry ^ hash) & FINGERPRINT_MASK) === 0) {
-      const id = (entry & ID_MASK) - 1;
-      if (records[3 * id + 1] === left && records[3 * id + 2] === right) return id;
-    }
-  }
-}
-
-/**
- * Tells whether merging the bytes of `left` and `right` by rank ends with just these two. `border` is the last byte of the
- * one, times 256, and the first byte of the other.
- *
- * It undoes the merges of both backwards in time (a token's rank is its time, and its parts are older than itself), and
- * looks at each moment whether the two tokens that then met at the border would have merged before the next thing that
- * happened to either. Of equal ranks the left one goes first. It may stop at a time before any merge over such a border.
- */
-export function isStablePair(image: Image, left: number, right: number, border: number): boolean {
-  const { records } = image;
-  const first = image.borders[border]!;
-  let a = left;
-  let b = right;
-  let before = ID_MASK;
-  while (before > first) {
-    const merged = mergeOf(image, a, b);
-    if (merged >= 0 && merged < before) return false;
-    if (a > b) {
-      before = a;
-      a = records[3 * a + 2]!;
-      if (a < 0) return true;
-    } else {
-      before = b + 1;
-      b = records[3 * b + 1]!;
-      if (b < 0) return true;
-    }
-  }
-  return true;
-}
-
 /** Encodes pieces, one at a time, with what it remembers of the ones before; results do not depend on that. */
 export class PieceEncoder {
   readonly #image: Image;
+  readonly #short: ShortMerger;
   /**
    * Verdicts on pairs met lately, by their hash, since a run of one character asks for the same few over and over: at
    * `2 * slot` the left token, behind it the right one, doubled, and one more for a stable pair.
@@ -83,6 +35,7 @@ export class PieceEncoder {
 
   constructor(image: Image) {
     this.#image = image;
+    this.#short = new ShortMerger(image);
   }
 
   /** Forgets its verdicts. */
@@ -92,6 +45,7 @@ export class PieceEncoder {
 
   /** Encodes the bytes in `[start, end)` as one piece into `out` from `from` on, and returns where it ended. */
   encode(bytes: Uint8Array, start: number, end: number, out: Uint32Array, from: number): number {
+    if (end - start <= LONGEST_MERGED) return this.#short.encode(bytes, start, end, out, from);
     const { records } = this.#image;
     if (this.#dead.length <= end - start || this.#dead.length > MOST_KEPT) this.#resize(end - start);
     const dead = this.#dead;

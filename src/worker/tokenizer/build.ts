@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { IMAGE_HEAD, IMAGE_MAGIC, IMAGE_VERSION, VOCABULARY_CODES, type Vocabulary } from '../../protocol/encodings.ts';
 import { OrreryError } from '../../protocol/errors.ts';
-import { SINGLE_BYTES, isStablePair, mergeOf } from './bpe.ts';
 import { FINGERPRINT_MASK, ID_BITS, ID_MASK, PAIR_BITS_BYTES, PAIR_SHIFT, hashBytes, hashPair } from './hash.ts';
 import {
   HEAD,
@@ -19,8 +18,12 @@ import {
   SECTIONS,
   type Section,
 } from './image.ts';
+import { NO_MERGE, isStablePair, mergeOf } from './pairs.ts';
 import { DoubleArray } from './trie.ts';
 import { buildClassTable } from './unicode.ts';
+
+/** Ids below it are single bytes, in both vocabularies. */
+const SINGLE_BYTES = 256;
 
 /** SHA-256 of the files that OpenAI publishes, as tiktoken itself checks them. */
 const PUBLISHED: Readonly<Record<Vocabulary, string>> = {
@@ -51,6 +54,7 @@ export function buildImage(vocabulary: Vocabulary): SharedArrayBuffer {
     // The filter answers most misses, so this table may be fuller.
     pairs: new Int32Array(tableSize(tokens.length) / 2),
     pairBits: new Int32Array(PAIR_BITS_BYTES / 4),
+    bytePairs: new Int32Array(256 * 256).fill(NO_MERGE),
     // No merge over a border: above every rank, so that a walk stops at once.
     borders: new Int32Array(256 * 256).fill(ID_MASK),
     records,
@@ -187,7 +191,7 @@ function splitTokens(image: Image, tokens: readonly Uint8Array[], find: (bytes: 
       if (
         b >= 0 &&
         b < id &&
-        mergeOf(image, a, b) < 0 &&
+        mergeOf(image, a, b) === NO_MERGE &&
         isStablePair(image, a, b, (token[end - 1]! << 8) | token[end]!)
       ) {
         left = a;
@@ -203,6 +207,7 @@ function splitTokens(image: Image, tokens: readonly Uint8Array[], find: (bytes: 
     insert(image.pairs, hash, id);
     const bit = hash >>> PAIR_SHIFT;
     image.pairBits[bit >>> 5]! |= 1 << (bit & 31);
+    if (token.length === 2) image.bytePairs[(token[0]! << 8) | token[1]!] = id;
     const border = (tokens[left]!.at(-1)! << 8) | tokens[right]![0]!;
     image.borders[border] = Math.min(image.borders[border]!, id);
   }

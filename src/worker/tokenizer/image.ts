@@ -16,6 +16,7 @@ export const SECTIONS = [
   'pieces',
   'pairs',
   'pairBits',
+  'bytePairs',
   'borders',
   'records',
   'trie',
@@ -39,6 +40,8 @@ export interface Image {
   readonly pairs: Int32Array;
   /** A bit by the hash of a pair: where it is 0 the pair merges to nothing, and `pairs` need not be looked at. */
   readonly pairBits: Int32Array;
+  /** By two bytes, the first times 256: the token that they merge to, or `NO_MERGE`. */
+  readonly bytePairs: Int32Array;
   /** By the last byte of a left and the first byte of a right part: the lowest token that is merged from such two. */
   readonly borders: Int32Array;
   /**
@@ -85,6 +88,7 @@ export function openImage(buffer: SharedArrayBuffer): Image {
     pieces: words('pieces'),
     pairs: words('pairs'),
     pairBits: words('pairBits'),
+    bytePairs: words('bytePairs'),
     borders: words('borders'),
     records: words('records'),
     trie: words('trie'),
