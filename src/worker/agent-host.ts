@@ -45,6 +45,9 @@ export interface AgentHostParts {
 /** How many microtasks a `dispatch` waits for its turns. An agent that only yields takes some twenty. */
 const RECEIPT_TICKS = 64;
 
+/** Milliseconds that turns may be begun in one turn of the loop before the rest waits for the next. */
+const MAX_RUN_MS = 20;
+
 /** How many turns of one `dispatch` have not settled. */
 interface ReceiptWindow {
   open: number;
@@ -57,6 +60,11 @@ export class AgentHost implements AgentHostContract {
   /** Where each running delivery runs. */
   readonly #turns = new Map<DeliveryId, AgentRuntime>();
   #outcomes: WireOutcome[] = [];
+  /** Turns that were received and not begun, so that the loop turns in between. */
+  readonly #held: TurnRequest[] = [];
+  #releasing = false;
+  #marked = false;
+  #turnedAt = 0;
   #collector: ((outcomes: readonly WireOutcome[]) => void) | undefined;
   #handing = false;
   #windows = 0;
@@ -90,7 +98,15 @@ export class AgentHost implements AgentHostContract {
   async dispatch(turns: readonly WireTurn[]): Promise<readonly WireOutcome[]> {
     const window: ReceiptWindow = { open: turns.length };
     this.#windows += 1;
-    for (const turn of turns) this.#begin(unpackTurn(turn, this.#parts.turnTimeoutMs), window);
+    for (const packed of turns) {
+      const turn = unpackTurn(packed, this.#parts.turnTimeoutMs);
+      if (this.#held.length === 0 && this.#mayRun()) this.#begin(turn, window);
+      else {
+        this.#held.push(turn);
+        window.open -= 1;
+      }
+    }
+    if (this.#held.length > 0) this.#releaseLater();
     this.#tellRunning();
     // Turns that need no I/O settle within a few microtasks; waiting for the loop to turn would cost the others more.
     for (let tick = 0; tick < RECEIPT_TICKS && window.open > 0; tick++) await Promise.resolve();
@@ -113,7 +129,15 @@ export class AgentHost implements AgentHostContract {
   }
 
   cancel(ids: readonly DeliveryId[], cause: CancelCause): Promise<void> {
-    for (const id of ids) this.#turns.get(id)?.abort(id, cancelError(cause));
+    for (const id of ids) {
+      this.#turns.get(id)?.abort(id, cancelError(cause));
+      const at = this.#held.findIndex((turn) => turn.id === id);
+      if (at < 0) continue;
+      this.#held.splice(at, 1);
+      // Main numbers turns as it sends them: one that is dropped here must not shift the count of those behind it.
+      Atomics.add(this.#parts.words, SLOT_WORD.begun, 1);
+      this.#settle({ id, error: toWire(cancelError(cause)), streamed: false }, { open: Infinity });
+    }
     return Promise.resolve();
   }
 
@@ -163,6 +187,38 @@ export class AgentHost implements AgentHostContract {
       await runtime.stop(Math.max(0, deadline - Date.now()), cancelError('shutdown'));
       this.#runtimes.delete(runtime.runtime);
     }
+  }
+
+  /**
+   * Tells whether the loop has turned lately. A port hands over message after message without letting it turn, and turns that
+   * compute run one after another within one: heartbeat, timers and sockets of this thread would starve together.
+   */
+  #mayRun(): boolean {
+    const now = performance.now();
+    if (!this.#marked) {
+      this.#marked = true;
+      this.#turnedAt = now;
+      setImmediate(() => {
+        this.#marked = false;
+      });
+    }
+    return now - this.#turnedAt < MAX_RUN_MS;
+  }
+
+  /** Begins held turns, in order, once timers and sockets had their turn. */
+  #releaseLater(): void {
+    if (this.#releasing) return;
+    this.#releasing = true;
+    setImmediate(() => {
+      this.#releasing = false;
+      const window: ReceiptWindow = { open: Infinity };
+      while (this.#held.length > 0 && this.#mayRun()) {
+        const turn = this.#held.shift();
+        if (turn) this.#begin(turn, window);
+      }
+      this.#tellRunning();
+      if (this.#held.length > 0) this.#releaseLater();
+    });
   }
 
   #begin(turn: TurnRequest, window: ReceiptWindow): void {

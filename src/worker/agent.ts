@@ -43,6 +43,8 @@ export interface Turn extends AgentContext {
   readonly metadata: Readonly<Record<string, string>>;
   /** Aborts when the turn is cancelled, its deadline passes or the host stops; nothing yielded later is used. */
   readonly signal: AbortSignal;
+  /** Whether somebody reads the pieces as they come. When not, the whole reply at once is as good, and may be cheaper. */
+  readonly streamed: boolean;
   /** Adds tokens that a provider reported to the reply's usage, and model calls to its steps. */
   report(usage: Usage, steps?: number): void;
 }

@@ -48,6 +48,9 @@ export class AgentTurn implements Turn {
   get attempt(): number {
     return this.#request.attempt;
   }
+  get streamed(): boolean {
+    return this.#request.stream;
+  }
   get message(): UserMessage {
     return this.#request.message;
   }

@@ -27,6 +27,7 @@ function turnOf(content: string, rest: Partial<Turn> = {}): Turn {
     history: [],
     metadata: {},
     signal: new AbortController().signal,
+    streamed: true,
     report: () => undefined,
     ...rest,
   };

@@ -39,7 +39,12 @@ interface TestTurn extends Turn {
 
 function turnOf(
   message: string | Partial<UserMessage>,
-  rest: { history?: readonly ChatMessage[]; env?: Record<string, string>; signal?: AbortSignal } = {},
+  rest: {
+    history?: readonly ChatMessage[];
+    env?: Record<string, string>;
+    signal?: AbortSignal;
+    streamed?: boolean;
+  } = {},
 ): TestTurn {
   const reported = { usage: NO_USAGE, steps: 0 };
   return {
@@ -52,6 +57,7 @@ function turnOf(
     history: rest.history ?? [],
     metadata: {},
     signal: rest.signal ?? new AbortController().signal,
+    streamed: rest.streamed ?? true,
     report(usage, steps = 1) {
       reported.usage = usage;
       reported.steps += steps;
@@ -110,6 +116,25 @@ describe.each(PROVIDERS)('%s', (provider) => {
     expect(pieces.join('')).toBe('Good day to you, stranger.');
     expect(pieces.length).toBeGreaterThan(3);
     expect(turn.reported).toEqual({ usage: { inputTokens: 7, outputTokens: 5 }, steps: 1 });
+  });
+
+  it('asks for the whole answer when nobody reads the pieces', async () => {
+    mock.onMessage('hello', {
+      content: 'Good day to you, stranger.',
+      usage: { prompt_tokens: 7, completion_tokens: 5, total_tokens: 12, input_tokens: 7, output_tokens: 5 },
+    });
+    const turn = turnOf('hello', { streamed: false });
+    expect(await deltas(await agent(provider), turn)).toEqual(['Good day to you, stranger.']);
+    expect(turn.reported).toEqual({ usage: { inputTokens: 7, outputTokens: 5 }, steps: 1 });
+    expect(mock.getRequests()).toHaveLength(1);
+    expect(mock.getRequests()[0]?.body).not.toMatchObject({ stream: true });
+  });
+
+  it('is unavailable, and calls once, when the provider fails the whole answer', async () => {
+    mock.nextRequestError(500, { message: 'Oops' });
+    const asked = deltas(await agent(provider), turnOf('hello', { streamed: false }));
+    await expect(asked).rejects.toMatchObject({ code: 'ORRERY_MODEL_UNAVAILABLE' });
+    expect(mock.getRequests()).toHaveLength(1);
   });
 
   it('sends system text, history and message in order, once', async () => {
@@ -200,21 +225,24 @@ describe.each(PROVIDERS)('%s', (provider) => {
     await expect(deltas(definition, turnOf('hello'))).rejects.toMatchObject({ code: 'ORRERY_MODEL_UNAVAILABLE' });
   });
 
-  it('an abort reaches the provider and ends the turn with its reason', async () => {
-    const closed = Promise.withResolvers<void>();
-    const begun = Promise.withResolvers<void>();
-    const baseUrl = await serve((request, response) => {
-      response.on('close', () => closed.resolve());
-      request.resume().on('end', () => begun.resolve());
-    });
-    const controller = new AbortController();
-    const definition = await agent(provider, { baseUrl });
-    const failure = failureOf(deltas(definition, turnOf('hello', { signal: controller.signal })));
-    await begun.promise;
-    controller.abort(new Error('enough'));
-    expect(await failure).toMatchObject({ message: 'enough' });
-    await closed.promise;
-  });
+  it.each([true, false])(
+    'an abort reaches the provider and ends the turn with its reason - streamed %s',
+    async (streamed) => {
+      const closed = Promise.withResolvers<void>();
+      const begun = Promise.withResolvers<void>();
+      const baseUrl = await serve((request, response) => {
+        response.on('close', () => closed.resolve());
+        request.resume().on('end', () => begun.resolve());
+      });
+      const controller = new AbortController();
+      const definition = await agent(provider, { baseUrl });
+      const failure = failureOf(deltas(definition, turnOf('hello', { signal: controller.signal, streamed })));
+      await begun.promise;
+      controller.abort(new Error('enough'));
+      expect(await failure).toMatchObject({ message: 'enough' });
+      await closed.promise;
+    },
+  );
 
   it('prints nothing', async () => {
     const spies = (['log', 'info', 'warn', 'error', 'debug'] as const).map((name) => vi.spyOn(console, name));

@@ -1,11 +1,16 @@
 /**
- * Owns the agent behind a `model:` configuration: one call to a provider a turn, streamed. It keeps no conversation (the
- * agent host does) and tries nothing twice (delivery does, for errors that are retryable).
+ * Owns the agent behind a `model:` configuration: one call to a provider a turn, streamed where somebody reads along. It
+ * keeps no conversation (the agent host does) and tries nothing twice (delivery does, for errors that are retryable).
  *
  * It calls the AI SDK's provider models directly instead of through `streamText`: a turn without tools has no use for its
  * step loop, its retries, its warnings on the console or its copies of the stream, and a thread saves loading it.
  */
-import type { LanguageModelV4, LanguageModelV4CallOptions, LanguageModelV4StreamPart } from '@ai-sdk/provider';
+import type {
+  LanguageModelV4,
+  LanguageModelV4CallOptions,
+  LanguageModelV4GenerateResult,
+  LanguageModelV4StreamPart,
+} from '@ai-sdk/provider';
 import type { ModelSpec } from '../../protocol/contract.ts';
 import { OrreryError } from '../../protocol/errors.ts';
 import type { AgentDefinition, Turn, Usage } from '../agent.ts';
@@ -46,11 +51,13 @@ async function* answer(
   turn: Turn,
 ): AsyncGenerator<string, void> {
   const model = await open(turn.env);
+  const options = callOptions(address, spec, turn);
   let said = false;
   let ended: FinishPart | undefined;
   try {
-    const { stream } = await model.doStream(callOptions(address, spec, turn));
-    for await (const part of stream) {
+    // Taking a stream apart costs several times its text: where nobody reads the pieces, none are asked for.
+    const parts = turn.streamed ? (await model.doStream(options)).stream : partsOf(await model.doGenerate(options));
+    for await (const part of parts) {
       if (part.type === 'text-delta' && part.delta !== '') {
         said = true;
         yield part.delta;
@@ -69,7 +76,16 @@ async function* answer(
   turn.report(usageOf(checkedEnd(address, ended, said)), 1);
 }
 
-type FinishPart = Extract<LanguageModelV4StreamPart, { type: 'finish' }>;
+type Part = LanguageModelV4StreamPart;
+type FinishPart = Extract<Part, { type: 'finish' }>;
+
+/** A whole answer in the form of a stream's parts. */
+function* partsOf({ content, finishReason, usage }: LanguageModelV4GenerateResult): Generator<Part> {
+  for (const [i, part] of content.entries()) {
+    if (part.type === 'text') yield { type: 'text-delta', id: String(i), delta: part.text };
+  }
+  yield { type: 'finish', finishReason, usage };
+}
 
 /** A stream that ends cleanly without the provider's own end was cut on its way, by a proxy or a dying server. */
 function checkedEnd(address: ModelAddress, end: FinishPart | undefined, said: boolean): FinishPart {
