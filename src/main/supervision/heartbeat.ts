@@ -12,9 +12,6 @@ export interface HeartbeatLimits {
   readonly killAfterMs: number;
 }
 
-/** A look that comes this many periods after the last one was held up. */
-const LATE = 1.5;
-
 export type Judgement = 'fresh' | 'silent' | 'kill' | 'skipped';
 
 export class HeartbeatJudge {
@@ -22,7 +19,6 @@ export class HeartbeatJudge {
   #beat = -1;
   #changedAt: number;
   #lookedAt: number;
-  #late = false;
 
   constructor(limits: HeartbeatLimits, now: number) {
     this.#limits = limits;
@@ -32,20 +28,15 @@ export class HeartbeatJudge {
 
   /** Judges the counter as seen at `now` (milliseconds of a monotonic clock). */
   look(beat: number, now: number): Judgement {
-    const sinceLook = now - this.#lookedAt;
-    const late = sinceLook > this.#limits.lookMs * LATE;
-    const lateBefore = this.#late;
-    this.#late = late;
+    const late = now - this.#lookedAt > this.#limits.lookMs * 1.5;
     this.#lookedAt = now;
     if (beat !== this.#beat) {
       this.#beat = beat;
       this.#changedAt = now;
       return 'fresh';
     }
-    // When main itself was held up (a suspended machine, a long pause), the silence may be its own: only one look's worth of
-    // such a time counts, and the first late look decides nothing. A main that is always late still kills, only later.
-    if (late) this.#changedAt += sinceLook - this.#limits.lookMs;
-    if (late && !lateBefore) return 'skipped';
+    // When main itself was held up (a suspended machine, a long pause), the silence may be its own: look again first.
+    if (late) return 'skipped';
     const silence = now - this.#changedAt;
     if (silence >= this.#limits.killAfterMs) return 'kill';
     return silence >= this.#limits.silentAfterMs ? 'silent' : 'fresh';
