@@ -1,9 +1,29 @@
 /** Looks at threads that do not come back: in native code, in work that ends, and beside agents that only wait. */
+import { execFileSync } from 'node:child_process';
+import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { BALANCED, actor, balance, eventually, fixture, startHost } from '../support/host.ts';
 
-/** Long enough for the kill, for the time after which it is a zombie, and for a busy machine. */
-const NATIVE_MS = 12_000;
+/** A pipe whose reader waits in native code until it is disposed. */
+function namedPipe(): Disposable & { readonly path: string } {
+  const dir = mkdtempSync(join(tmpdir(), 'orrery-pipe-'));
+  const path = join(dir, 'pipe');
+  execFileSync('mkfifo', [path]);
+  return {
+    path,
+    [Symbol.dispose]() {
+      try {
+        // Never waits: without a reader it fails, and then there is nobody to let go.
+        closeSync(openSync(path, constants.O_WRONLY | constants.O_NONBLOCK));
+      } catch {
+        // nobody reads
+      }
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
+}
 
 describe('the heartbeat of a slot', () => {
   test('heartbeat - a thread that native code holds is counted as a zombie until it ends, and its replacement answers', async () => {
@@ -11,14 +31,16 @@ describe('the heartbeat of a slot', () => {
       agents: { native: { use: fixture('native'), isolation: 'dedicated' }, well: actor() },
       defaultAgent: 'well',
     });
-    expect(await host.outcome('native', String(NATIVE_MS))).toMatchObject({
+    using pipe = namedPipe();
+    expect(await host.outcome('native', pipe.path)).toMatchObject({
       code: 'ORRERY_WORKER_UNRESPONSIVE',
       error: { details: { agent: 'native' } },
     });
-    // The old thread still computes.
+    // The old thread still waits.
     expect(await host.outcome('native', 'hello')).toEqual({ text: 'hello' });
     await eventually('it is counted', () => host.status.zombies === 1);
     expect(await host.outcome('well', 'say well')).toEqual({ text: 'well 1' });
+    pipe[Symbol.dispose]();
     await eventually('it ended', () => host.status.zombies === 0);
     expect(host.status.state).toBe('running');
     expect(balance(host.status)).toEqual(BALANCED);
