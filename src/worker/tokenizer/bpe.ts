@@ -6,7 +6,7 @@
  * takes a shorter one where they do not go together, and steps back where none does. For each prefix of a piece there is
  * one such sequence, so a position that was left is never entered again, and the whole is linear.
  */
-import { type Image, LINK_BITS, LINK_MASK } from './image.ts';
+import { type Image, LINK_BITS, LINK_MASK, lengthOf, prefixOf } from './image.ts';
 import { LONGEST_MERGED, ShortMerger } from './merge.ts';
 import { isStablePair } from './pairs.ts';
 
@@ -55,8 +55,7 @@ export class PieceEncoder {
     this.#longSteps = 0;
     let token = this.#longest(bytes, at, end);
     for (;;) {
-      const link = records[3 * token]!;
-      const next = at + (link >>> LINK_BITS);
+      const next = at + lengthOf(records, token);
       if (
         dead[next - start] === 0 &&
         (top === from || this.#isStable(out[top - 1]!, token, (bytes[at - 1]! << 8) | bytes[at]!))
@@ -65,13 +64,16 @@ export class PieceEncoder {
         at = next;
         if (at === end) break;
         token = this.#longest(bytes, at, end);
-      } else if ((link & LINK_MASK) !== 0) {
-        token = (link & LINK_MASK) - 1;
+        continue;
+      }
+      const shorter = prefixOf(records, token);
+      if (shorter >= 0) {
+        token = shorter;
       } else {
         dead[at - start] = 1;
         marked = true;
         token = out[--top]!;
-        at -= records[3 * token]! >>> LINK_BITS;
+        at -= lengthOf(records, token);
       }
     }
     if (marked) dead.fill(0, 0, end - start);

@@ -7,7 +7,7 @@ import { OrreryError } from '../../protocol/errors.ts';
 import { PieceEncoder } from './bpe.ts';
 import { LONGEST_CACHED, PieceCache } from './cache.ts';
 import { hashBytes } from './hash.ts';
-import { type Image, LINK_BITS, RECORD, openImage } from './image.ts';
+import { type Image, lengthOf, openImage } from './image.ts';
 import { findPiece } from './lookup.ts';
 import { pieceEndCl100k, pieceEndO200k } from './pretokenize.ts';
 import { type SpecialOptions, specialTexts, splitSpecial } from './special.ts';
@@ -155,7 +155,7 @@ export class Encoder implements Tokenizer {
   /** Cuts inside the window that was encoded last. A cut piece may fall apart, so what is kept is counted again. */
   #truncateWindow(text: string, at: number, end: number, before: number, room: number): Truncated {
     const { records } = this.#image;
-    const lengths = this.#ids.slice(0, room).map((id) => records[RECORD.words * id]! >>> LINK_BITS);
+    const lengths = this.#ids.slice(0, room).map((id) => lengthOf(records, id));
     for (let keep = room; keep > 0; keep--) {
       this.#window(text, at, end);
       const size = lengths.subarray(0, keep).reduce((sum, length) => sum + length, 0);

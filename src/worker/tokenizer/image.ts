@@ -2,6 +2,7 @@
  * Owns the layout of a vocabulary image: one SharedArrayBuffer that every thread reads and none writes. It opens views on
  * an image and checks its head; building one is `build.ts`.
  */
+import { ID_BITS, ID_MASK } from './hash.ts';
 import { OrreryError } from '../../protocol/errors.ts';
 import { type Vocabulary, isCurrentImage } from '../../protocol/encodings.ts';
 
@@ -44,10 +45,7 @@ export interface Image {
   readonly bytePairs: Int32Array;
   /** By the last byte of a left and the first byte of a right part: the lowest token that is merged from such two. */
   readonly borders: Int32Array;
-  /**
-   * Three words a token, see {@link RECORD}: its longest proper prefix that is a token, plus one, with its length in bytes
-   * above; and the two tokens that it is merged from, -1 for single bytes.
-   */
+  /** Two words a token, see {@link recordOf}: what it is merged from, its longest prefix that is a token, its length. */
   readonly records: Int32Array;
   /** Double-array trie: at `2 * slot` the base of a node's children; at `2 * slot + 1` token plus one, and the byte above. */
   readonly trie: Int32Array;
@@ -55,10 +53,44 @@ export interface Image {
   readonly classes: Uint8Array;
 }
 
-/** Words of a token in {@link Image.records}. */
-export const RECORD = { words: 3, link: 0, left: 1, right: 2 } as const;
+/**
+ * Packs a token's record: the two tokens it is merged from, its longest proper prefix that is a token (-1: none), and its
+ * length in bytes. Single bytes are merged from nothing, and nobody asks.
+ */
+export function recordOf(left: number, right: number, prefix: number, length: number): [number, number] {
+  return [left | (right << ID_BITS), (right >>> LOW_BITS) | ((prefix + 1) << PREFIX_SHIFT) | (length << LENGTH_SHIFT)];
+}
 
-/** Bits of a record's link and of the trie's second word below which the id stands. */
+export function leftOf(records: Int32Array, token: number): number {
+  return records[2 * token]! & ID_MASK;
+}
+
+export function rightOf(records: Int32Array, token: number): number {
+  return (records[2 * token]! >>> ID_BITS) | ((records[2 * token + 1]! & HIGH_MASK) << LOW_BITS);
+}
+
+export function isMergedFrom(records: Int32Array, token: number, left: number, right: number): boolean {
+  return (
+    records[2 * token] === (left | (right << ID_BITS)) && (records[2 * token + 1]! & HIGH_MASK) === right >>> LOW_BITS
+  );
+}
+
+/** Gives the longest proper prefix that is a token, or -1. */
+export function prefixOf(records: Int32Array, token: number): number {
+  return ((records[2 * token + 1]! >>> PREFIX_SHIFT) & ID_MASK) - 1;
+}
+
+export function lengthOf(records: Int32Array, token: number): number {
+  return records[2 * token + 1]! >>> LENGTH_SHIFT;
+}
+
+/** Bits of a right part that the first word has room for, and the mask of those in the second. */
+const LOW_BITS: number = 32 - ID_BITS;
+const HIGH_MASK: number = (1 << (ID_BITS - LOW_BITS)) - 1;
+const PREFIX_SHIFT: number = ID_BITS - LOW_BITS;
+const LENGTH_SHIFT: number = PREFIX_SHIFT + ID_BITS;
+
+/** Bits of the trie's second word below which the token stands. */
 export const LINK_BITS = 20;
 export const LINK_MASK: number = (1 << LINK_BITS) - 1;
 

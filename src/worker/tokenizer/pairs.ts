@@ -1,6 +1,9 @@
 /** Owns what the vocabulary knows of two neighbouring tokens: what they merge to, and whether they can stand side by side. */
 import { FINGERPRINT_MASK, ID_MASK, PAIR_SHIFT, hashPair } from './hash.ts';
-import type { Image } from './image.ts';
+import { type Image, isMergedFrom, leftOf, rightOf } from './image.ts';
+
+/** Ids below it are single bytes, in both vocabularies. */
+export const SINGLE_BYTES = 256;
 
 /** Above every id: two tokens that merge to nothing. */
 export const NO_MERGE: number = 1 << 30;
@@ -17,7 +20,7 @@ export function mergeOf(image: Image, left: number, right: number): number {
     if (entry === 0) return NO_MERGE;
     if (((entry ^ hash) & FINGERPRINT_MASK) === 0) {
       const id = (entry & ID_MASK) - 1;
-      if (records[3 * id + 1] === left && records[3 * id + 2] === right) return id;
+      if (isMergedFrom(records, id, left, right)) return id;
     }
   }
 }
@@ -40,13 +43,13 @@ export function isStablePair(image: Image, left: number, right: number, border: 
     const merged = mergeOf(image, a, b);
     if (merged < before) return false;
     if (a > b) {
+      if (a < SINGLE_BYTES) return true;
       before = a;
-      a = records[3 * a + 2]!;
-      if (a < 0) return true;
+      a = rightOf(records, a);
     } else {
+      if (b < SINGLE_BYTES) return true;
       before = b + 1;
-      b = records[3 * b + 1]!;
-      if (b < 0) return true;
+      b = leftOf(records, b);
     }
   }
   return true;
