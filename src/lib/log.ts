@@ -1,6 +1,7 @@
 /** Owns how a log is made, on main and in workers alike: JSON lines or lines for people, written at once, without secrets. */
+import { createRequire } from 'node:module';
 import pino, { type DestinationStream, type Logger } from 'pino';
-import { PinoPretty } from 'pino-pretty';
+import type * as Pretty from 'pino-pretty';
 
 export type { Logger } from 'pino';
 
@@ -93,6 +94,8 @@ export function silentLogger(): Logger {
 
 function destination({ pretty, fd = 1 }: LogOptions): DestinationStream {
   if (!pretty) return pino.destination({ fd, sync: true });
+  // Only here: a worker that comes up after a crash should not wait for what it does not use.
+  const { PinoPretty } = createRequire(import.meta.url)('pino-pretty') as typeof Pretty;
   return PinoPretty({
     destination: fd,
     sync: true,

@@ -6,6 +6,7 @@
  *           parallel, agents in reverse order of start) -> tell the senders of what was cut off -> close channels and pool
  */
 import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import {
@@ -116,7 +117,8 @@ class Host implements Supervisor {
       workerLog: { ...config.log, level: log.isLevelEnabled('fatal') ? config.log.level : 'silent' },
       events: this.#slotEvents(),
       log,
-      env: process.env,
+      // A thread that comes up after a crash loads its code in half the time when it was compiled before.
+      env: { NODE_COMPILE_CACHE: join(config.dataDir, 'compile-cache'), ...process.env },
     });
     this.#engine = new DeliveryEngine({
       ...delivery,
