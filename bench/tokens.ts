@@ -1,6 +1,7 @@
 /**
  * Measures counting and encoding on one thread, cold and warm, beside gpt-tokenizer, ai-tokenizer and tiktoken (WASM). All
  * run interleaved in one process; times are thread CPU, figures are medians. Cold: merge caches are emptied before a run.
+ * `--corpus NAME` takes one corpus only.
  */
 import { median, printJson, printTable } from './lib/stats.ts';
 import { corpora } from './tokens-corpora.ts';
@@ -40,7 +41,9 @@ const peers = await loadPeers(encodingName);
 const oracle = peers.find((peer) => peer.name === 'tiktoken')!;
 const results: Record<string, unknown>[] = [];
 const rows: string[][] = [];
-for (const corpus of corpora()) {
+const only = process.argv[process.argv.indexOf('--corpus') + 1];
+const named = process.argv.includes('--corpus');
+for (const corpus of corpora().filter(({ name }) => !named || name === only)) {
   const expected = run(oracle, 'count', corpus.texts);
   for (const mode of ['count', 'encode'] as const) {
     for (const heat of ['cold', 'warm'] as const) {

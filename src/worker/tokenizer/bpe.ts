@@ -10,7 +10,7 @@ import { type Image, LINK_BITS, LINK_MASK, lengthOf, prefixOf } from './image.ts
 import { LONGEST_MERGED, ShortMerger } from './merge.ts';
 import { isStablePair } from './pairs.ts';
 
-const VERDICTS = 4096;
+const VERDICTS = 2048;
 const VERDICT_SHIFT: number = 32 - Math.log2(VERDICTS);
 /** Steps of the trie from which on a walk is worth remembering. */
 const LONG_WALK = 16;
@@ -23,10 +23,10 @@ export class PieceEncoder {
   readonly #image: Image;
   readonly #short: ShortMerger;
   /**
-   * Verdicts on pairs met lately, by their hash, since a run of one character asks for the same few over and over: at
-   * `2 * slot` the left token, behind it the right one, doubled, and one more for a stable pair.
+   * Verdicts on pairs met lately in a run of one character, which asks for the same few hundred over and over. By their
+   * hash, two a slot: at `4 * slot` the left token, behind it the right one, doubled, and one more for a stable pair.
    */
-  readonly #verdicts = new Int32Array(2 * VERDICTS).fill(-1);
+  readonly #verdicts = new Int32Array(4 * VERDICTS).fill(-1);
   /** Positions of a piece that lead nowhere; all zero between two pieces. */
   #dead = new Uint8Array(0);
   #longAt = 0;
@@ -87,11 +87,17 @@ export class PieceEncoder {
   }
 
   #isStable(left: number, right: number, border: number): boolean {
+    // Elsewhere hardly a pair comes twice, and the table would only drive better things out of the processor's caches.
+    if (this.#longSteps === 0) return isStablePair(this.#image, left, right, border);
     const verdicts = this.#verdicts;
-    const slot = 2 * (Math.imul(left ^ Math.imul(right, 0x85ebca6b), 0x9e3779b1) >>> VERDICT_SHIFT);
-    const known = verdicts[slot + 1]!;
-    if (verdicts[slot] === left && known >> 1 === right) return (known & 1) === 1;
+    const slot = 4 * (Math.imul(left ^ Math.imul(right, 0x85ebca6b), 0x9e3779b1) >>> VERDICT_SHIFT);
+    const newer = verdicts[slot + 1]!;
+    if (verdicts[slot] === left && newer >> 1 === right) return (newer & 1) === 1;
+    const older = verdicts[slot + 3]!;
+    if (verdicts[slot + 2] === left && older >> 1 === right) return (older & 1) === 1;
     const stable = isStablePair(this.#image, left, right, border);
+    verdicts[slot + 2] = verdicts[slot]!;
+    verdicts[slot + 3] = newer;
     verdicts[slot] = left;
     verdicts[slot + 1] = (right << 1) | (stable ? 1 : 0);
     return stable;
