@@ -1,6 +1,9 @@
 /** Owns the public shapes of a running supervisor: what the library, the commands and the gateway see of it. */
 import type { AgentState, ConnectionState, DeliveredReply, InboundMessage, SlotState } from '../protocol/index.ts';
 import type { ChannelManager } from './channels/manager.ts';
+import type { AccountSnapshot } from './delivery/account.ts';
+
+export type { AccountSnapshot } from './delivery/account.ts';
 
 export interface AgentStatus {
   readonly name: string;
@@ -32,21 +35,6 @@ export interface ChannelStatus {
   readonly url?: string;
 }
 
-/** G9: received = rejected + inIntake + accepted; accepted + recovered + replayed = answered + dead + pending. */
-export interface AccountStatus {
-  readonly received: number;
-  readonly rejected: number;
-  readonly inIntake: number;
-  readonly accepted: number;
-  readonly recovered: number;
-  readonly replayed: number;
-  readonly answered: number;
-  readonly dead: number;
-  readonly pending: number;
-  readonly rejectedBy: Readonly<Record<string, number>>;
-  readonly deadBy: Readonly<Record<string, number>>;
-}
-
 export interface Status {
   readonly version: string;
   readonly pid: number;
@@ -58,7 +46,7 @@ export interface Status {
   readonly agents: readonly AgentStatus[];
   readonly slots: readonly SlotStatus[];
   readonly channels: readonly ChannelStatus[];
-  readonly messages: AccountStatus;
+  readonly messages: AccountSnapshot;
   /** Threads that did not end within 5 s of a kill. */
   readonly zombies: number;
   /** Event-loop delay of the main thread over the last minute at most, in milliseconds. */

@@ -1,5 +1,5 @@
 export type {
-  AccountStatus,
+  AccountSnapshot,
   AgentStatus,
   Agents,
   ChannelManagers,

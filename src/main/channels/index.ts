@@ -1,5 +1,6 @@
 export type { Channel, ChannelContext, SendOptions, SendReceipt } from './channel.ts';
 export {
+  type AcceptOptions,
   type AgentRef,
   type ChannelHost,
   ChannelManager,

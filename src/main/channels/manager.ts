@@ -30,18 +30,18 @@ export interface AgentRef {
   readonly host: ChannelHost;
 }
 
+/** What a manager says of a message that it hands in. */
+export interface AcceptOptions {
+  readonly agents: ReadonlyMap<string, AgentRef> | undefined;
+  readonly defaultAgent: string;
+  readonly manager: ChannelManager;
+  readonly listener?: DeliveryListener;
+}
+
 /** What a manager needs of the host: intake on one side, the turns of its deliveries on the other. */
 export interface ChannelHost {
   /** Routes and accepts a message; `agents` is undefined until `setAgents`, when the default agent alone is there. */
-  accept(
-    inbound: InboundMessage,
-    o: {
-      readonly agents: ReadonlyMap<string, AgentRef> | undefined;
-      readonly defaultAgent: string;
-      readonly manager: ChannelManager;
-      readonly listener?: DeliveryListener;
-    },
-  ): Promise<Accepted>;
+  accept(inbound: InboundMessage, o: AcceptOptions): Promise<Accepted>;
   /** Aborts the manager's turns under way; their deliveries stay in the journal. */
   abort(manager: ChannelManager): void | Promise<void>;
   /** Resolves when no delivery of the manager is under way: each was answered, is dead, or was aborted. */

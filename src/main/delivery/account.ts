@@ -5,6 +5,7 @@
  */
 import type { DeadReason } from '../../protocol/index.ts';
 
+/** received = rejected + inIntake + accepted; accepted + recovered + replayed = answered + dead + pending. */
 export interface AccountSnapshot {
   readonly received: number;
   readonly rejected: number;

@@ -6,12 +6,17 @@ import type { Logger } from 'pino';
 import {
   type Accepted,
   type ConnectionState,
-  type DeliveryListener,
   type InboundMessage,
   OrreryError,
 } from '../../protocol/index.ts';
 import type { ChannelManagers, ChannelStatus } from '../api.ts';
-import { type AgentRef, type Channel, type ChannelHost, ChannelManager } from '../channels/index.ts';
+import {
+  type AcceptOptions,
+  type AgentRef,
+  type Channel,
+  type ChannelHost,
+  ChannelManager,
+} from '../channels/index.ts';
 import { GatewayChannel } from '../channels/gateway/index.ts';
 import type { ChannelConfig, RouteRule } from '../config/types.ts';
 import { type DeliveryEngine, type Intake, type Origin, OriginBook } from '../delivery/index.ts';
@@ -101,15 +106,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
 
   // What managers ask
 
-  accept(
-    inbound: InboundMessage,
-    o: {
-      readonly agents: ReadonlyMap<string, AgentRef> | undefined;
-      readonly defaultAgent: string;
-      readonly manager: ChannelManager;
-      readonly listener?: DeliveryListener;
-    },
-  ): Promise<Accepted> {
+  accept(inbound: InboundMessage, o: AcceptOptions): Promise<Accepted> {
     const hosted = this.#hostedOf(o.manager);
     const route = (message: InboundMessage): string => {
       if (!o.agents) return alone(message, o.defaultAgent);
