@@ -3,12 +3,7 @@
  * a channel and delivery in both directions.
  */
 import type { Logger } from 'pino';
-import {
-  type Accepted,
-  type ConnectionState,
-  type InboundMessage,
-  OrreryError,
-} from '../../protocol/index.ts';
+import { type Accepted, type ConnectionState, type InboundMessage, OrreryError } from '../../protocol/index.ts';
 import type { ChannelManagers, ChannelStatus } from '../api.ts';
 import {
   type AcceptOptions,
