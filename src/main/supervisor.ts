@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
 import {
+  type Accepted,
   type DeliveredReply,
   type InboundMessage,
   OrreryError,
@@ -94,6 +95,7 @@ class Host implements Supervisor {
   readonly #loopDelay = new LoopDelay();
   readonly #tokens: LazyTokenPool;
   readonly #injected = new OriginBook();
+  readonly #route = (inbound: InboundMessage): string => this.#channels.route(inbound);
   #images: ResidentTask['images'] = {};
   #state: SupervisorState = 'idle';
   #startedAt = 0;
@@ -239,27 +241,30 @@ class Host implements Supervisor {
     return this.#engine.cancel(id);
   }
 
-  async inject(
+  inject(
     message: InboundMessage,
     o: { signal?: AbortSignal; onDelta?: (text: string) => void } = {},
   ): Promise<DeliveredReply> {
-    const answer = Promise.withResolvers<DeliveredReply>();
-    answer.promise.catch(() => undefined); // when intake refuses, that is the error
+    const { promise, resolve, reject } = Promise.withResolvers<DeliveredReply>();
+    const { signal, onDelta } = o;
     const origin: Origin = {
       book: this.#injected,
-      reply: (out) => answer.resolve(out.reply),
-      error: (out) => answer.reject(fromWire(out.error)),
+      reply: (out) => resolve(out.reply),
+      error: (out) => reject(fromWire(out.error)),
     };
-    o.signal?.throwIfAborted();
-    const listener = o.onDelta ? { delta: o.onDelta } : undefined;
-    const accepted = await this.#intake.accept(message, (inbound) => this.#channels.route(inbound), origin, listener);
-    if (accepted.status === 'duplicate') {
-      if (accepted.state === 'answered') return accepted.reply;
-      if (accepted.state === 'dead') throw fromWire(accepted.error);
-      throw new OrreryError('ORRERY_DUPLICATE_IN_FLIGHT', `The message ${message.id} is still being answered`);
+    const taken = (accepted: Accepted): void => {
+      if (accepted.status === 'duplicate') settleDuplicate(message.id, accepted, resolve, reject);
+      else if (signal) this.#cancelOn(signal, accepted.id, promise);
+    };
+    try {
+      signal?.throwIfAborted();
+      const accepting = this.#intake.take(message, this.#route, origin, onDelta && { delta: onDelta });
+      if (accepting instanceof Promise) accepting.then(taken, reject);
+      else taken(accepting);
+    } catch (error) {
+      reject(error);
     }
-    if (!o.signal) return answer.promise;
-    return this.#cancellable(accepted.id, answer.promise, o.signal);
+    return promise;
   }
 
   drain(o: { timeoutMs?: number } = {}): Promise<DrainReport> {
@@ -347,26 +352,36 @@ class Host implements Supervisor {
       ready: (slot) => this.#agents.slotReady(slot),
       exited: (slot, end) => this.#agents.slotExited(slot, end),
       outcomes: (slot, outcomes) => this.#engine.outcomesOf(slot.number, outcomes),
-      delta: (slot, delivery, text) => this.#engine.delta(slot.number, delivery, text),
+      delta: (slot, turn, text) => this.#engine.delta(slot.number, turn, text),
       changed: (slot) =>
         this.#log.debug({ slot: slot.label, state: slot.state.status, generation: slot.generation }, 'slot'),
     };
   }
 
-  async #cancellable<T>(id: string, promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  /** Cancels a delivery when its caller gives up before it has its answer. */
+  #cancelOn(signal: AbortSignal, id: string, answer: Promise<unknown>): void {
     const cancel = (): void => {
       this.#engine.cancel(id);
     };
+    const off = (): void => signal.removeEventListener('abort', cancel);
     if (signal.aborted) cancel();
     signal.addEventListener('abort', cancel, { once: true });
-    try {
-      return await promise;
-    } finally {
-      signal.removeEventListener('abort', cancel);
-    }
+    answer.then(off, off);
   }
 
   #is(state: SupervisorState): boolean {
     return this.#state === state;
   }
+}
+
+/** What a caller gets whose message was taken in before. */
+function settleDuplicate(
+  id: string,
+  duplicate: Extract<Accepted, { status: 'duplicate' }>,
+  resolve: (reply: DeliveredReply) => void,
+  reject: (error: unknown) => void,
+): void {
+  if (duplicate.state === 'answered') resolve(duplicate.reply);
+  else if (duplicate.state === 'dead') reject(fromWire(duplicate.error));
+  else reject(new OrreryError('ORRERY_DUPLICATE_IN_FLIGHT', `The message ${id} is still being answered`));
 }

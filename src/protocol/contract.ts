@@ -9,9 +9,9 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from './errors.ts';
 import type { Vocabulary } from './encodings.ts';
-import type { WireOutcome, WireTurn } from './wire.ts';
-import type { ChatMessage, DeliveryId } from './messages.ts';
-import type { CancelCause, RuntimeId } from './turns.ts';
+import type { WireOutcomes, WireTurns } from './wire.ts';
+import type { ChatMessage } from './messages.ts';
+import type { CancelCause, RuntimeId, TurnKey } from './turns.ts';
 
 export interface ModelSpec {
   /** `openai:ID`, `openai-compatible:ID` or `anthropic:ID`. */
@@ -51,11 +51,11 @@ export interface AgentHostContract {
   /** Stops agents in reverse order of their start: running turns get `timeoutMs`, then `stop(ctx)` is awaited. */
   stopAgents(runtimes: readonly RuntimeId[], timeoutMs: number): Promise<void>;
   /** Takes turns over; returns on receipt, with the outcomes that are ready. */
-  dispatch(turns: readonly WireTurn[]): Promise<readonly WireOutcome[]>;
+  dispatch(turns: WireTurns): Promise<WireOutcomes>;
   /** Returns outcomes as soon as there are some; empty once the host stops. One call at a time. */
-  collect(): Promise<readonly WireOutcome[]>;
-  /** Aborts turns; each still gets its outcome. Unknown ids are ignored (their outcome is already on its way). */
-  cancel(ids: readonly DeliveryId[], cause: CancelCause): Promise<void>;
+  collect(): Promise<WireOutcomes>;
+  /** Aborts turns; each still gets its outcome. Unknown ones are ignored (their outcome is already on its way). */
+  cancel(turns: readonly TurnKey[], cause: CancelCause): Promise<void>;
   /** Returns a session's messages, oldest first. */
   history(agent: string, session: string): Promise<readonly ChatMessage[]>;
   /** Stops every agent, ends `collect` and then the resident task. */
@@ -120,8 +120,8 @@ export const SLOT_WORD = {
 } as const;
 export const SLOT_WORDS = 8;
 
-// The delta port: worker to main, `string[]` of deliveries and their new text, alternating; main to worker, a `number` of
-// further messages that may be sent.
+/** What a worker sends by the delta port: turns and their new text, alternating. Main answers a number of further messages. */
+export type WireDeltas = readonly (TurnKey | string)[];
 
 /** Delta messages that may be under way before main returns credit; text of turns without credit is joined and waits. */
 export const DELTA_CREDITS = 64;

@@ -5,7 +5,11 @@ import type { DeliveryId, Reply, TurnContext, UserMessage } from './messages.ts'
 /** Names one replica of an agent: the agent's name, with `#2`, `#3`... for further replicas. */
 export type RuntimeId = string;
 
+/** Names a turn between main and its slot: a number, because every turn is looked up several times. Never used twice in a generation. */
+export type TurnKey = number;
+
 export interface TurnRequest {
+  readonly turn: TurnKey;
   readonly id: DeliveryId;
   readonly runtime: RuntimeId;
   /** The namespace in its written form: with the agent's name, the session. */
@@ -22,9 +26,9 @@ export interface TurnRequest {
 }
 
 export type TurnOutcome =
-  | { readonly id: DeliveryId; readonly reply: Reply }
+  | { readonly turn: TurnKey; readonly reply: Reply }
   /** `streamed`: text deltas of the failed attempt have gone out, so that a listener must be told to forget them. */
-  | { readonly id: DeliveryId; readonly error: WireError; readonly streamed: boolean };
+  | { readonly turn: TurnKey; readonly error: WireError; readonly streamed: boolean };
 
 /** Why a turn is aborted. */
 export type CancelCause = 'cancelled' | 'shutdown';

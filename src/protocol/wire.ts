@@ -1,85 +1,106 @@
 /**
  * Owns the packed form of turns and outcomes between main and a slot. A structured clone writes every key of every object
- * again: a batch of tuples costs a quarter of the same batch of objects. What has its usual value is left out.
+ * again: a batch as one flat list costs an eighth of the same batch of objects, and half of a list of tuples.
  */
 import type { WireError } from './errors.ts';
-import { type DeliveryId, NO_USAGE, type Reply } from './messages.ts';
-import type { TurnOutcome, TurnRequest } from './turns.ts';
+import { NO_USAGE, type Reply } from './messages.ts';
+import type { TurnKey, TurnOutcome, TurnRequest } from './turns.ts';
 
 /** What of a turn is seldom there. */
 type TurnRest = Partial<Pick<TurnRequest, 'attempt' | 'timeoutMs' | 'stream' | 'metadata' | 'context'>> & {
   readonly parts?: TurnRequest['message']['parts'];
 };
 
-export type WireTurn = readonly [id: DeliveryId, runtime: string, session: string, content: string, rest?: TurnRest];
+/** Six places a turn: key, id, runtime, session, content, and its {@link TurnRest} or null. */
+export type WireTurns = readonly TurnPlace[];
+type TurnPlace = TurnKey | string | TurnRest | null;
+const TURN_PLACES = 6;
 
-export type WireOutcome =
-  | readonly [id: DeliveryId, content: string]
-  | readonly [id: DeliveryId, content: string, inputTokens: number, outputTokens: number, steps: number]
-  | readonly [id: DeliveryId, error: WireError, streamed: boolean];
+/**
+ * Three places an outcome. A reply: the turn's key, content, and `[inputTokens, outputTokens, steps]` or null for none. A failure: key, error,
+ * and whether text went out before it.
+ */
+export type WireOutcomes = readonly OutcomePlace[];
+export type OutcomePlace = TurnKey | string | WireError | ReplyCounts | boolean | null;
+type ReplyCounts = readonly [inputTokens: number, outputTokens: number, steps: number];
+const OUTCOME_PLACES = 3;
 
-export function packTurn(turn: TurnRequest, defaultTimeoutMs: number): WireTurn {
-  const { id, runtime, session, message, attempt, timeoutMs, stream, metadata, context } = turn;
-  const usual =
-    attempt === 1 &&
-    timeoutMs === defaultTimeoutMs &&
-    !stream &&
-    message.parts === undefined &&
-    context === undefined &&
-    isEmpty(metadata);
-  if (usual) return [id, runtime, session, message.content];
-  const rest: TurnRest = {
-    ...(attempt === 1 ? {} : { attempt }),
-    ...(timeoutMs === defaultTimeoutMs ? {} : { timeoutMs }),
-    ...(stream ? { stream } : {}),
-    ...(message.parts === undefined ? {} : { parts: message.parts }),
-    ...(metadata === undefined || isEmpty(metadata) ? {} : { metadata }),
-    ...(context === undefined ? {} : { context }),
-  };
-  return [id, runtime, session, message.content, rest];
-}
-
-export function unpackTurn(turn: WireTurn, defaultTimeoutMs: number): TurnRequest {
-  const [id, runtime, session, content, rest] = turn;
-  if (rest === undefined) {
-    const message = { role: 'user', content } as const;
-    return { id, runtime, session, attempt: 1, timeoutMs: defaultTimeoutMs, stream: false, message };
+export function packTurns(turns: readonly TurnRequest[], defaultTimeoutMs: number): WireTurns {
+  const wire: TurnPlace[] = [];
+  for (const turn of turns) {
+    const { turn: key, id, runtime, session, message } = turn;
+    wire.push(key, id, runtime, session, message.content, restOf(turn, defaultTimeoutMs));
   }
-  const { attempt = 1, timeoutMs = defaultTimeoutMs, stream = false, parts, metadata, context } = rest;
-  return {
-    id,
-    runtime,
-    session,
-    attempt,
-    timeoutMs,
-    stream,
-    message: parts === undefined ? { role: 'user', content } : { role: 'user', content, parts },
-    ...(metadata === undefined ? {} : { metadata }),
-    ...(context === undefined ? {} : { context }),
-  };
+  return wire;
 }
 
-export function packOutcome(outcome: TurnOutcome): WireOutcome {
-  if (!('reply' in outcome)) return [outcome.id, outcome.error, outcome.streamed];
+export function unpackTurns(wire: WireTurns, defaultTimeoutMs: number): readonly TurnRequest[] {
+  const turns: TurnRequest[] = [];
+  for (let i = 0; i < wire.length; i += TURN_PLACES) {
+    const key = wire[i] as TurnKey;
+    const id = wire[i + 1] as string;
+    const runtime = wire[i + 2] as string;
+    const session = wire[i + 3] as string;
+    const content = wire[i + 4] as string;
+    const rest = wire[i + 5] as TurnRest | null;
+    const message = { role: 'user', content } as const;
+    const turn = { turn: key, id, runtime, session, attempt: 1, timeoutMs: defaultTimeoutMs, stream: false, message };
+    if (!rest) {
+      turns.push(turn);
+      continue;
+    }
+    const { parts, ...fields } = rest;
+    turns.push({ ...turn, ...fields, ...(parts && { message: { ...message, parts } }) });
+  }
+  return turns;
+}
+
+/** Adds an outcome to those that go out together. */
+export function packOutcome(outcome: TurnOutcome, wire: OutcomePlace[]): void {
+  if (!('reply' in outcome)) {
+    wire.push(outcome.turn, outcome.error, outcome.streamed);
+    return;
+  }
   const { message, usage, steps } = outcome.reply;
-  if (usage === NO_USAGE && steps === 0) return [outcome.id, message.content];
-  return [outcome.id, message.content, usage.inputTokens, usage.outputTokens, steps];
+  const none = usage === NO_USAGE && steps === 0;
+  wire.push(outcome.turn, message.content, none ? null : [usage.inputTokens, usage.outputTokens, steps]);
 }
 
-export function unpackOutcome(outcome: WireOutcome): TurnOutcome {
-  const [id, content] = outcome;
-  if (typeof content !== 'string') return { id, error: content, streamed: outcome[2] === true };
-  return { id, reply: replyOf(content, outcome) };
+export function unpackOutcomes(wire: WireOutcomes): readonly TurnOutcome[] {
+  const outcomes: TurnOutcome[] = [];
+  for (let i = 0; i < wire.length; i += OUTCOME_PLACES) {
+    const turn = wire[i] as TurnKey;
+    const said = wire[i + 1] as string | WireError;
+    if (typeof said !== 'string') outcomes.push({ turn, error: said, streamed: wire[i + 2] === true });
+    else outcomes.push({ turn, reply: replyOf(said, wire[i + 2] as ReplyCounts | null) });
+  }
+  return outcomes;
 }
 
-function replyOf(content: string, outcome: WireOutcome): Reply {
+function replyOf(content: string, counts: ReplyCounts | null): Reply {
   const message = { role: 'assistant', content } as const;
-  if (outcome.length !== 5) return { message, usage: NO_USAGE, steps: 0 };
-  const [, , inputTokens, outputTokens, steps] = outcome;
+  if (!counts) return { message, usage: NO_USAGE, steps: 0 };
+  const [inputTokens, outputTokens, steps] = counts;
   return { message, usage: { inputTokens, outputTokens }, steps };
 }
 
-function isEmpty(record: Readonly<Record<string, string>> | undefined): boolean {
+function restOf(turn: TurnRequest, defaultTimeoutMs: number): TurnRest | null {
+  const { message, attempt, timeoutMs, stream, metadata, context } = turn;
+  const { parts } = message;
+  const named = metadata !== undefined && !isEmpty(metadata);
+  const usual = attempt === 1 && timeoutMs === defaultTimeoutMs && !stream && !parts && !context && !named;
+  if (usual) return null;
+  return {
+    ...(attempt === 1 ? {} : { attempt }),
+    ...(timeoutMs === defaultTimeoutMs ? {} : { timeoutMs }),
+    ...(stream ? { stream } : {}),
+    ...(parts === undefined ? {} : { parts }),
+    ...(named ? { metadata } : {}),
+    ...(context === undefined ? {} : { context }),
+  };
+}
+
+function isEmpty(record: Readonly<Record<string, string>>): boolean {
   for (const key in record) if (Object.hasOwn(record, key)) return false;
   return true;
 }

@@ -6,30 +6,32 @@
  * no other's reply.
  */
 import type { Logger } from 'pino';
+import { KeyTable } from '../lib/key-table.ts';
 import {
   type AgentHostContract,
   type AgentSpec,
   type AgentStartResult,
   type CancelCause,
   type ChatMessage,
-  type DeliveryId,
   OrreryError,
   type RuntimeId,
   SLOT_WORD,
+  type TurnKey,
   type TurnOutcome,
   type TurnRequest,
-  type WireOutcome,
-  type WireTurn,
+  type OutcomePlace,
+  type WireOutcomes,
+  type WireTurns,
   packOutcome,
   toWire,
-  unpackTurn,
+  unpackTurns,
 } from '../protocol/index.ts';
 import type { AgentDefinition } from './agent.ts';
 import { AgentRuntime } from './agent-runtime.ts';
-import type { DeltaSender } from './deltas.ts';
+import { type DeltaSender, DeltaStream } from './deltas.ts';
 import type { SessionStore } from './sessions/store.ts';
 import type { ThreadTokens } from './tokens.ts';
-import { cancelError } from './turn.ts';
+import { type AgentTurn, cancelError } from './turn.ts';
 
 export interface AgentHostParts {
   readonly store: SessionStore;
@@ -57,15 +59,15 @@ export class AgentHost implements AgentHostContract {
   readonly #parts: AgentHostParts;
   /** In order of start: stopping goes the other way. */
   readonly #runtimes = new Map<RuntimeId, AgentRuntime>();
-  /** Where each running delivery runs. */
-  readonly #turns = new Map<DeliveryId, AgentRuntime>();
-  #outcomes: WireOutcome[] = [];
+  /** The running turns. */
+  readonly #turns = new KeyTable<AgentTurn>();
+  #outcomes: OutcomePlace[] = [];
   /** Turns that were received and not begun, so that the loop turns in between. */
   readonly #held: TurnRequest[] = [];
   #releasing = false;
   #marked = false;
   #turnedAt = 0;
-  #collector: ((outcomes: readonly WireOutcome[]) => void) | undefined;
+  #collector: ((outcomes: WireOutcomes) => void) | undefined;
   #handing = false;
   #windows = 0;
   #stopped: Promise<void> | undefined;
@@ -95,11 +97,11 @@ export class AgentHost implements AgentHostContract {
     );
   }
 
-  async dispatch(turns: readonly WireTurn[]): Promise<readonly WireOutcome[]> {
+  async dispatch(wire: WireTurns): Promise<WireOutcomes> {
+    const turns = unpackTurns(wire, this.#parts.turnTimeoutMs);
     const window: ReceiptWindow = { open: turns.length };
     this.#windows += 1;
-    for (const packed of turns) {
-      const turn = unpackTurn(packed, this.#parts.turnTimeoutMs);
+    for (const turn of turns) {
       if (this.#held.length === 0 && this.#mayRun()) this.#begin(turn, window);
       else {
         this.#held.push(turn);
@@ -114,7 +116,7 @@ export class AgentHost implements AgentHostContract {
     return this.#take();
   }
 
-  collect(): Promise<readonly WireOutcome[]> {
+  collect(): Promise<WireOutcomes> {
     // Turns still end while the host stops: only after the stop is there nothing more to come.
     if (this.#isOver) setImmediate(this.#ended.resolve);
     if (this.#outcomes.length > 0 || this.#isOver) return Promise.resolve(this.#take());
@@ -125,18 +127,20 @@ export class AgentHost implements AgentHostContract {
 
   /** Aborts the turns whose deadline has passed; `now` is `performance.now()`. Called at each heartbeat. */
   expire(now: number): void {
-    for (const [id, runtime] of this.#turns) runtime.expire(id, now);
+    for (const turn of this.#turns.values()) turn.expire(now);
   }
 
-  cancel(ids: readonly DeliveryId[], cause: CancelCause): Promise<void> {
-    for (const id of ids) {
-      this.#turns.get(id)?.abort(id, cancelError(cause));
-      const at = this.#held.findIndex((turn) => turn.id === id);
-      if (at < 0) continue;
-      this.#held.splice(at, 1);
+  cancel(turns: readonly TurnKey[], cause: CancelCause): Promise<void> {
+    const wanted = new Set(turns);
+    for (const turn of this.#turns.values()) if (wanted.has(turn.key)) turn.abort(cancelError(cause));
+    for (const turn of this.#held.splice(0)) {
+      if (!wanted.has(turn.turn)) {
+        this.#held.push(turn);
+        continue;
+      }
       // Main numbers turns as it sends them: one that is dropped here must not shift the count of those behind it.
       Atomics.add(this.#parts.words, SLOT_WORD.begun, 1);
-      this.#settle({ id, error: toWire(cancelError(cause)), streamed: false }, { open: Infinity });
+      this.#settle({ turn: turn.turn, error: toWire(cancelError(cause)), streamed: false }, { open: Infinity });
     }
     return Promise.resolve();
   }
@@ -221,32 +225,33 @@ export class AgentHost implements AgentHostContract {
     });
   }
 
-  #begin(turn: TurnRequest, window: ReceiptWindow): void {
+  #begin(request: TurnRequest, window: ReceiptWindow): void {
     Atomics.add(this.#parts.words, SLOT_WORD.begun, 1);
-    const runtime = this.#runtimes.get(turn.runtime);
+    const runtime = this.#runtimes.get(request.runtime);
     if (!runtime || this.#stopped) {
-      const error = new OrreryError('ORRERY_SLOT_NOT_READY', `Agent ${turn.runtime} is not running in this slot`);
-      this.#settle({ id: turn.id, error: toWire(error), streamed: false }, window);
+      const error = new OrreryError('ORRERY_SLOT_NOT_READY', `Agent ${request.runtime} is not running in this slot`);
+      this.#settle({ turn: request.turn, error: toWire(error), streamed: false }, window);
       return;
     }
-    this.#turns.set(turn.id, runtime);
-    let streamed = false;
-    const onDelta = turn.stream
-      ? (text: string): void => {
-          streamed = true;
-          this.#parts.deltas.push(turn.id, text);
-        }
-      : undefined;
-    runtime.run(turn, onDelta).then(
-      (reply) => this.#settle({ id: turn.id, reply }, window),
-      (error: unknown) => this.#settle({ id: turn.id, error: toWire(error), streamed }, window),
+    const deltas = request.stream ? new DeltaStream(request.turn, this.#parts.deltas) : undefined;
+    const turn = runtime.open(request, deltas);
+    const key = this.#turns.add(turn);
+    runtime.run(turn).then(
+      (reply) => {
+        this.#turns.delete(key);
+        deltas?.drop();
+        this.#settle({ turn: request.turn, reply }, window);
+      },
+      (error: unknown) => {
+        this.#turns.delete(key);
+        deltas?.drop();
+        this.#settle({ turn: request.turn, error: toWire(error), streamed: deltas?.used ?? false }, window);
+      },
     );
   }
 
   #settle(outcome: TurnOutcome, window: ReceiptWindow): void {
-    this.#turns.delete(outcome.id);
-    this.#parts.deltas.drop(outcome.id);
-    this.#outcomes.push(packOutcome(outcome));
+    packOutcome(outcome, this.#outcomes);
     window.open -= 1;
     this.#schedule();
   }
@@ -272,7 +277,7 @@ export class AgentHost implements AgentHostContract {
     Atomics.store(this.#parts.words, SLOT_WORD.running, this.#turns.size);
   }
 
-  #take(): readonly WireOutcome[] {
+  #take(): WireOutcomes {
     const outcomes = this.#outcomes;
     this.#outcomes = [];
     this.#tellRunning();

@@ -3,17 +3,18 @@
  * caller's: main never has two turns of one session under way.
  */
 import type { Logger } from 'pino';
+import { KeyTable } from '../lib/key-table.ts';
 import {
   type AgentSpec,
   type ChatMessage,
-  type DeliveryId,
   OrreryError,
   type Reply,
   type TurnRequest,
   asOrreryError,
 } from '../protocol/index.ts';
 import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
-import { runAs } from './blame.ts';
+import { type RunAs, runnerOf } from './blame.ts';
+import type { DeltaStream } from './deltas.ts';
 import type { SessionKey, SessionStore } from './sessions/store.ts';
 import type { ThreadTokens } from './tokens.ts';
 import { AgentTurn, runTurn } from './turn.ts';
@@ -26,12 +27,14 @@ export class AgentRuntime implements AgentContext {
   readonly #threadTokens: ThreadTokens;
   #tokens: AgentTokens | undefined;
   #log: Logger | undefined;
-  readonly #running = new Map<DeliveryId, AgentTurn>();
+  readonly #runAs: RunAs;
+  readonly #running = new KeyTable<AgentTurn>();
   #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
 
   constructor(spec: AgentSpec, agent: AgentDefinition, store: SessionStore, log: Logger, tokens: ThreadTokens) {
     this.spec = spec;
+    this.#runAs = runnerOf(spec.number);
     this.#agent = agent;
     this.#store = store;
     this.#parentLog = log;
@@ -63,7 +66,7 @@ export class AgentRuntime implements AgentContext {
 
   async start(): Promise<void> {
     try {
-      await runAs(this.spec.number, () => this.#agent.start?.(this));
+      await this.#runAs(() => this.#agent.start?.(this));
     } catch (error) {
       throw new OrreryError(
         'ORRERY_AGENT_START',
@@ -76,46 +79,33 @@ export class AgentRuntime implements AgentContext {
     }
   }
 
-  has(delivery: DeliveryId): boolean {
-    return this.#running.has(delivery);
+  /** Makes the turn of a request; {@link run} runs it. */
+  open(request: TurnRequest, deltas?: DeltaStream): AgentTurn {
+    const key = sessionOf(this.spec.agent, request);
+    const session = key && this.#store.load(key);
+    return new AgentTurn(this, request, key, session, deltas);
   }
 
   /** Runs a turn and commits it. A delivery that was committed before gets its stored reply; the agent is not asked again. */
-  async run(request: TurnRequest, onDelta: ((text: string) => void) | undefined): Promise<Reply> {
+  async run(turn: AgentTurn): Promise<Reply> {
+    const { request, sessionKey, session } = turn;
     const committed = this.#store.commitOf(request.id);
     if (committed) return committed;
-    const key = sessionOf(this.spec.agent, request);
-    const session = key ? this.#store.load(key) : undefined;
-    const before = request.context?.messages ?? [];
-    const history = (): readonly ChatMessage[] => (session ? [...session.read(), ...before] : before);
-    const turn = new AgentTurn(this, request, history);
-    this.#running.set(request.id, turn);
+    const key = this.#running.add(turn);
     try {
-      const reply = await runAs(this.spec.number, () => runTurn(this.#agent, turn, onDelta));
+      const reply = await this.#runAs(() => runTurn(this.#agent, turn));
       return this.#store.commit({
-        session: key,
+        session: sessionKey,
         delivery: request.id,
         version: session?.version ?? 0,
         epoch: this.spec.epoch,
-        messages: key ? turnMessages(before, request, reply) : [],
+        messages: sessionKey ? turnMessages(request, reply) : [],
         reply,
       });
     } finally {
-      this.#running.delete(request.id);
+      this.#running.delete(key);
       if (this.#running.size === 0) this.#idle?.();
     }
-  }
-
-  /** Aborts a turn whose deadline has passed. */
-  expire(delivery: DeliveryId, now: number): void {
-    this.#running.get(delivery)?.expire(now);
-  }
-
-  /** Aborts one turn; false when it is not running here. */
-  abort(delivery: DeliveryId, error: OrreryError): boolean {
-    const turn = this.#running.get(delivery);
-    turn?.abort(error);
-    return turn !== undefined;
   }
 
   /** Waits for running turns until `deadline` settles, aborts the others, then runs the agent's own `stop` until then; at most once. */
@@ -133,7 +123,7 @@ export class AgentRuntime implements AgentContext {
       await within(idle, timeoutMs);
       for (const turn of this.#running.values()) turn.abort(error);
     }
-    const stopped = runAs(this.spec.number, async () => this.#agent.stop?.(this)).catch((cause: unknown) => {
+    const stopped = this.#runAs(async () => this.#agent.stop?.(this)).catch((cause: unknown) => {
       this.log.error({ err: cause }, 'the stop of the agent threw');
     });
     // At least a moment: an agent whose turns took the whole deadline may still say goodbye.
@@ -160,6 +150,6 @@ function sessionOf(agent: string, request: TurnRequest): SessionKey | undefined 
   return request.context?.mode === 'replace' ? undefined : { agent, namespace: request.session };
 }
 
-function turnMessages(before: readonly ChatMessage[], request: TurnRequest, reply: Reply): readonly ChatMessage[] {
-  return before.length === 0 ? [request.message, reply.message] : [...before, request.message, reply.message];
+function turnMessages({ context, message }: TurnRequest, reply: Reply): readonly ChatMessage[] {
+  return context ? [...context.messages, message, reply.message] : [message, reply.message];
 }

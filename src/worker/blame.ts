@@ -7,9 +7,12 @@ import { SLOT_WORD } from '../protocol/index.ts';
 
 const current = new AsyncLocalStorage<number>();
 
-/** Runs `work`, and everything that it starts, as the code of the agent with this number. */
-export function runAs<T>(agent: number, work: () => T): T {
-  return current.run(agent, work);
+/** Runs what it is given, and everything that this starts, as the code of one agent. */
+export type RunAs = <T>(work: () => T) => T;
+
+/** Returns the runner of the agent with this number: made once, because a new context for each turn costs a new Map. */
+export function runnerOf(agent: number): RunAs {
+  return current.run(agent, () => AsyncLocalStorage.snapshot());
 }
 
 /** The words of the present generation: a thread that was stopped as asked runs the next one too. */

@@ -1,14 +1,40 @@
 /**
- * Owns the way of text deltas to main: joined per delivery while no credit is there, one message a tick while there is.
+ * Owns the way of text deltas to main: joined per turn while no credit is there, one message a tick while there is.
  * The port is raw because a comlink callback costs a channel per call. Nothing here waits: a turn never blocks on a slow
  * listener, since what waits is at most its own reply's text.
  */
 import type { MessagePort } from 'node:worker_threads';
-import { DELTA_CREDITS, type DeliveryId } from '../protocol/index.ts';
+import { DELTA_CREDITS, type TurnKey } from '../protocol/index.ts';
+
+/** The text of one turn on its way. */
+export class DeltaStream {
+  readonly turn: TurnKey;
+  readonly #sender: DeltaSender;
+  /** What waits for credit. */
+  waiting = '';
+  /** Whether any text of the turn was handed over. */
+  used = false;
+
+  constructor(turn: TurnKey, sender: DeltaSender) {
+    this.turn = turn;
+    this.#sender = sender;
+  }
+
+  push(text: string): void {
+    this.used = true;
+    if (this.waiting === '') this.#sender.add(this);
+    this.waiting += text;
+  }
+
+  /** Forgets what waits: the turn's outcome says it all. */
+  drop(): void {
+    this.waiting = '';
+  }
+}
 
 export class DeltaSender {
   readonly #port: MessagePort;
-  readonly #waiting = new Map<DeliveryId, string>();
+  #waiting: DeltaStream[] = [];
   #credits = DELTA_CREDITS;
   #scheduled = false;
 
@@ -22,29 +48,29 @@ export class DeltaSender {
     port.unref();
   }
 
-  push(delivery: DeliveryId, text: string): void {
-    const before = this.#waiting.get(delivery);
-    this.#waiting.set(delivery, before === undefined ? text : before + text);
+  /** Takes a stream up that has text to send. */
+  add(stream: DeltaStream): void {
+    this.#waiting.push(stream);
     this.#schedule();
   }
 
-  /** Forgets what waits of a delivery: its outcome says it all. */
-  drop(delivery: DeliveryId): void {
-    this.#waiting.delete(delivery);
-  }
-
   #schedule(): void {
-    if (this.#scheduled || this.#credits <= 0 || this.#waiting.size === 0) return;
+    if (this.#scheduled || this.#credits <= 0 || this.#waiting.length === 0) return;
     this.#scheduled = true;
     queueMicrotask(() => this.#flush());
   }
 
   #flush(): void {
     this.#scheduled = false;
-    if (this.#waiting.size === 0 || this.#credits <= 0) return;
-    const message: string[] = [];
-    for (const [delivery, text] of this.#waiting) message.push(delivery, text);
-    this.#waiting.clear();
+    const message: (TurnKey | string)[] = [];
+    // A stream that was dropped and filled again stands here twice: the first time takes all.
+    for (const stream of this.#waiting) {
+      if (stream.waiting === '') continue;
+      message.push(stream.turn, stream.waiting);
+      stream.waiting = '';
+    }
+    this.#waiting = [];
+    if (message.length === 0) return;
     this.#credits -= 1;
     this.#port.postMessage(message);
   }

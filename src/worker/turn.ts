@@ -10,11 +10,14 @@ import {
   Namespace,
   OrreryError,
   type Reply,
+  type TurnKey,
   type TurnRequest,
   type Usage,
   type UserMessage,
 } from '../protocol/index.ts';
 import type { AgentContext, AgentDefinition, AgentTokens, Turn } from './agent.ts';
+import type { DeltaStream } from './deltas.ts';
+import type { Session, SessionKey } from './sessions/store.ts';
 
 /** Characters of one reply; an agent that yields without end is stopped there (`ORRERY_AGENT_BAD_REPLY`). */
 export const MAX_REPLY_CHARS: number = 8 * 1024 * 1024;
@@ -24,38 +27,53 @@ const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 /** What an agent sees of its turn. Costly fields are made when they are read: an echo reads none of them. */
 export class AgentTurn implements Turn {
   readonly #ctx: AgentContext;
-  readonly #request: TurnRequest;
-  readonly #stored: () => readonly ChatMessage[];
+  readonly request: TurnRequest;
+  /** Undefined for a request that brings its whole history. */
+  readonly sessionKey: SessionKey | undefined;
+  /** The session as it was when the turn was made. */
+  readonly session: Session | undefined;
+  readonly deltas: DeltaStream | undefined;
   #history: readonly ChatMessage[] | undefined;
   #namespace: Namespace | undefined;
   #log: Logger | undefined;
   #controller: AbortController | undefined;
   #aborted: OrreryError | undefined;
-  #onAbort: ((error: OrreryError) => void) | undefined;
+  #onAbort: (() => void) | undefined;
   readonly #began = performance.now();
   usage: Usage = NO_USAGE;
   steps = 0;
 
-  constructor(ctx: AgentContext, request: TurnRequest, stored: () => readonly ChatMessage[]) {
+  constructor(
+    ctx: AgentContext,
+    request: TurnRequest,
+    sessionKey?: SessionKey,
+    session?: Session,
+    deltas?: DeltaStream,
+  ) {
     this.#ctx = ctx;
-    this.#request = request;
-    this.#stored = stored;
+    this.request = request;
+    this.sessionKey = sessionKey;
+    this.session = session;
+    this.deltas = deltas;
   }
 
+  get key(): TurnKey {
+    return this.request.turn;
+  }
   get id(): string {
-    return this.#request.id;
+    return this.request.id;
   }
   get attempt(): number {
-    return this.#request.attempt;
+    return this.request.attempt;
   }
   get streamed(): boolean {
-    return this.#request.stream;
+    return this.request.stream;
   }
   get message(): UserMessage {
-    return this.#request.message;
+    return this.request.message;
   }
   get metadata(): Readonly<Record<string, string>> {
-    return this.#request.metadata ?? NO_METADATA;
+    return this.request.metadata ?? NO_METADATA;
   }
   get name(): string {
     return this.#ctx.name;
@@ -70,15 +88,15 @@ export class AgentTurn implements Turn {
     return this.#ctx.tokens;
   }
   get namespace(): Namespace {
-    this.#namespace ??= Namespace.parse(this.#request.session);
+    this.#namespace ??= Namespace.parse(this.request.session);
     return this.#namespace;
   }
   get history(): readonly ChatMessage[] {
-    this.#history ??= Object.freeze([...this.#stored()]);
+    this.#history ??= Object.freeze([...(this.session?.read() ?? []), ...(this.request.context?.messages ?? [])]);
     return this.#history;
   }
   get log(): Logger {
-    this.#log ??= this.#ctx.log.child({ session: this.#request.session, delivery: this.#request.id });
+    this.#log ??= this.#ctx.log.child({ session: this.request.session, delivery: this.request.id });
     return this.#log;
   }
   get signal(): AbortSignal {
@@ -102,7 +120,7 @@ export class AgentTurn implements Turn {
     if (this.#aborted) return;
     this.#aborted = error;
     this.#controller?.abort(error);
-    this.#onAbort?.(error);
+    this.#onAbort?.();
   }
 
   /**
@@ -110,7 +128,7 @@ export class AgentTurn implements Turn {
    * cost more than a short turn itself: a deadline is late by at most one heartbeat.
    */
   expire(now: number): void {
-    const { timeoutMs } = this.#request;
+    const { timeoutMs } = this.request;
     if (now - this.#began < timeoutMs) return;
     const message = `Agent ${this.name} did not finish its turn within ${timeoutMs} ms`;
     this.abort(new OrreryError('ORRERY_TURN_DEADLINE', message));
@@ -120,29 +138,34 @@ export class AgentTurn implements Turn {
     return this.#aborted;
   }
 
-  /** Settles as `promise` does, or rejects when the turn is aborted, whichever is first. */
-  orAborted<T>(promise: PromiseLike<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      if (this.#aborted) return reject(this.#aborted);
-      this.#onAbort = reject;
-      promise.then(resolve, reject);
-    });
+  /** Calls `listener` when the turn is aborted. */
+  onAbort(listener: () => void): void {
+    this.#onAbort = listener;
   }
 }
 
-/** Runs the agent to its end and returns its reply. Throws a typed error for everything that can go wrong in it. */
-export async function runTurn(
-  agent: AgentDefinition,
-  turn: AgentTurn,
-  onDelta: ((text: string) => void) | undefined,
-): Promise<Reply> {
-  try {
-    const content = await gather(agent, turn, onDelta);
-    return { message: { role: 'assistant', content }, usage: turn.usage, steps: turn.steps };
-  } catch (error) {
+/**
+ * Runs the agent to its end and returns its reply. Rejects with a typed error for everything that can go wrong in it, and
+ * when the turn is aborted: at once then, whether the agent heeds its signal or not.
+ */
+export function runTurn(agent: AgentDefinition, turn: AgentTurn): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const end = (content: string): void =>
+      resolve({ message: { role: 'assistant', content }, usage: turn.usage, steps: turn.steps });
     // An abort explains itself better than whatever the agent made of its signal.
-    throw turn.aborted ?? agentError(error, turn.name);
-  }
+    const failed = (error: unknown): void => reject(turn.aborted ?? agentError(error, turn.name));
+    const take = (value: unknown, verb: string): string => checked(value, verb, turn);
+    turn.onAbort(() => failed(turn.aborted));
+    if (turn.aborted) return failed(turn.aborted);
+    try {
+      const answer: unknown = agent.respond(turn);
+      if (isAsyncIterable(answer)) gather(answer[Symbol.asyncIterator](), turn, take, end, failed);
+      else if (isPromiseLike(answer)) answer.then((text) => take(text, 'returned')).then(end, failed);
+      else throw notAnAnswer(answer, turn.name);
+    } catch (error) {
+      failed(error);
+    }
+  });
 }
 
 /** The error of an aborted turn, by its cause. */
@@ -152,41 +175,60 @@ export function cancelError(cause: CancelCause): OrreryError {
     : new OrreryError('ORRERY_INTERRUPTED', 'The host stopped before the turn ended');
 }
 
-async function gather(agent: AgentDefinition, turn: AgentTurn, onDelta?: (text: string) => void): Promise<string> {
-  const answer: unknown = agent.respond(turn);
-  if (isPromiseLike(answer)) return checked(await turn.orAborted(answer), 'returned', turn, onDelta);
-  if (!isAsyncIterable(answer)) {
-    throw new OrreryError(
-      'ORRERY_AGENT_BAD_REPLY',
-      `Expected respond() of ${turn.name} to be an async generator or to return a promise of a string, got ${kindOf(answer)}`,
-    );
-  }
-  const iterator = answer[Symbol.asyncIterator]();
+/**
+ * Joins what an agent yields. By callbacks: it is the inner loop of every turn, and a promise for each step that also waits
+ * for the abort would cost more than the step.
+ */
+function gather(
+  iterator: AsyncIterator<unknown>,
+  turn: AgentTurn,
+  take: (value: unknown, verb: string) => string,
+  end: (content: string) => void,
+  failed: (error: unknown) => void,
+): void {
   let content = '';
-  try {
-    for (;;) {
-      const step = await turn.orAborted(Promise.resolve(iterator.next()));
-      if (step.done) return content;
-      content += checked(step.value, 'yielded', turn, onDelta);
-      if (content.length > MAX_REPLY_CHARS) {
-        throw new OrreryError(
-          'ORRERY_AGENT_BAD_REPLY',
-          `Agent ${turn.name} yielded more than ${MAX_REPLY_CHARS} characters in one reply`,
-        );
-      }
-    }
-  } catch (error) {
+  const stop = (cause: unknown): void => {
     // Not awaited: a generator that ignores its signal would hold the session for ever. Its `finally` still runs.
     void Promise.resolve(iterator.return?.()).catch(() => undefined);
-    throw error;
-  }
+    failed(cause);
+  };
+  const next = (): void => {
+    Promise.resolve(iterator.next()).then(step, stop);
+  };
+  const step = (result: IteratorResult<unknown>): void => {
+    if (turn.aborted) return;
+    if (result.done) return end(content);
+    try {
+      content += take(result.value, 'yielded');
+      if (content.length > MAX_REPLY_CHARS) throw tooLong(turn.name);
+      next();
+    } catch (error) {
+      stop(error);
+    }
+  };
+  turn.onAbort(() => stop(turn.aborted));
+  next();
 }
 
-function checked(value: unknown, verb: string, turn: AgentTurn, onDelta?: (text: string) => void): string {
+function tooLong(agent: string): OrreryError {
+  return new OrreryError(
+    'ORRERY_AGENT_BAD_REPLY',
+    `Agent ${agent} yielded more than ${MAX_REPLY_CHARS} characters in one reply`,
+  );
+}
+
+function notAnAnswer(answer: unknown, agent: string): OrreryError {
+  return new OrreryError(
+    'ORRERY_AGENT_BAD_REPLY',
+    `Expected respond() of ${agent} to be an async generator or to return a promise of a string, got ${kindOf(answer)}`,
+  );
+}
+
+function checked(value: unknown, verb: string, turn: AgentTurn): string {
   if (typeof value !== 'string') {
     throw new OrreryError('ORRERY_AGENT_BAD_REPLY', `Expected a string, agent ${turn.name} ${verb} ${kindOf(value)}`);
   }
-  if (value !== '') onDelta?.(value);
+  if (value !== '') turn.deltas?.push(value);
   return value;
 }
 

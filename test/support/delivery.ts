@@ -62,8 +62,8 @@ export class FakeSlot implements TurnHost {
     return Promise.resolve([]);
   }
 
-  cancel(ids: readonly string[], cause: CancelCause): Promise<void> {
-    for (const id of ids) this.cancelled.push({ id, cause });
+  cancel(turns: readonly number[], cause: CancelCause): Promise<void> {
+    for (const { turn, id } of this.begun) if (turns.includes(turn)) this.cancelled.push({ id, cause });
     return Promise.resolve();
   }
 
@@ -216,19 +216,19 @@ export class DeliveryUnderTest {
 
   /** Ends a running turn with a reply: its text, unless another is given. */
   async reply(content: string, text: string = content): Promise<void> {
-    await this.#end(content, (id) => ({ id, reply: replyOf(text) }));
+    await this.#end(content, (turn) => ({ turn, reply: replyOf(text) }));
   }
 
   async fail(content: string, error: unknown, streamed = false): Promise<void> {
-    await this.#end(content, (id) => ({ id, error: toWire(error), streamed }));
+    await this.#end(content, (turn) => ({ turn, error: toWire(error), streamed }));
   }
 
-  async #end(content: string, outcome: (id: string) => TurnOutcome): Promise<void> {
+  async #end(content: string, outcome: (turn: number) => TurnOutcome): Promise<void> {
     for (const slot of this.slots) {
       const turn = [...slot.running.values()].find((t) => t.message.content === content);
       if (!turn) continue;
       slot.running.delete(turn.id);
-      this.engine.outcomesOf(slot.number, [outcome(turn.id)]);
+      this.engine.outcomesOf(slot.number, [outcome(turn.turn)]);
       await tick();
       return;
     }

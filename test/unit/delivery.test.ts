@@ -149,13 +149,14 @@ describe('retries', () => {
     const d = new DeliveryUnderTest();
     const told: string[] = [];
     const listener = { delta: (text: string) => told.push(text), reset: () => told.push('RESET') };
-    const { id } = await d.send('first', 'alice', {}, listener);
-    d.engine.delta(0, id, 'wrong');
+    await d.send('first', 'alice', {}, listener);
+    d.engine.delta(0, d.slot.turn('first').turn, 'wrong');
     await d.fail('first', AGAIN, true);
-    d.engine.delta(0, id, 'ri');
+    const { turn } = d.slot.turn('first');
+    d.engine.delta(0, turn, 'ri');
     await d.reply('first', 'right');
     // What was on its way when the reply came is in the reply, and not told twice.
-    d.engine.delta(0, id, 'ght');
+    d.engine.delta(0, turn, 'ght');
     expect(told).toEqual(['wrong', 'RESET', 'ri', 'ght']);
   });
 
@@ -166,9 +167,9 @@ describe('retries', () => {
         throw new Error('the listener is broken');
       },
     };
-    const { id } = await d.send('first', 'alice', {}, listener);
+    await d.send('first', 'alice', {}, listener);
     await d.send('other', 'bob');
-    d.engine.delta(0, id, 'fi');
+    d.engine.delta(0, d.slot.turn('first').turn, 'fi');
     await d.reply('first');
     await d.reply('other');
     expect(d.origin.heard).toEqual(['first', 'other']);
@@ -212,8 +213,8 @@ describe('order of what a session hears', () => {
     // The next turn ends in the tick in which it began.
     d.slot.dispatch = (turns) =>
       Promise.resolve(
-        turns.map(({ id, message }) => ({
-          id,
+        turns.map(({ turn, message }) => ({
+          turn,
           reply: {
             message: { role: 'assistant', content: message.content },
             usage: { inputTokens: 0, outputTokens: 0 },

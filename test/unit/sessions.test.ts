@@ -159,12 +159,19 @@ describe('the bounds of a session store', () => {
     expect(left).toEqual(many.slice(-left.length));
   });
 
-  test('sessions - commit records go the oldest first, by number and by characters', () => {
-    const byNumber = new MemorySessionStore({ maxCommits: 2 });
-    for (const delivery of ['a', 'b', 'c']) byNumber.commit(commit({ session: undefined, delivery }));
-    expect(['a', 'b', 'c'].map((delivery) => byNumber.commitOf(delivery) !== undefined)).toEqual([false, true, true]);
-    const byChars = new MemorySessionStore({ maxCommitChars: 10 });
-    for (const delivery of ['a', 'b', 'c']) byChars.commit(commit({ session: undefined, delivery, text: '12345' }));
-    expect(['a', 'b', 'c'].map((delivery) => byChars.commitOf(delivery) !== undefined)).toEqual([false, true, true]);
+  test('sessions - of the commit records at most as many as the bound stay, and always the newest half', () => {
+    const byNumber = new MemorySessionStore({ maxCommits: 10 });
+    const byChars = new MemorySessionStore({ maxCommitChars: 50 });
+    for (let n = 1; n <= 40; n++) {
+      byNumber.commit(commit({ session: undefined, delivery: `d${n}` }));
+      byChars.commit(commit({ session: undefined, delivery: `d${n}`, text: '12345' }));
+      for (const store of [byNumber, byChars]) {
+        const known = Array.from({ length: n }, (_, i) => store.commitOf(`d${i + 1}`) !== undefined);
+        const kept = known.filter(Boolean).length;
+        expect(kept).toBeLessThanOrEqual(10);
+        expect(kept).toBeGreaterThanOrEqual(Math.min(n, 5));
+        expect(known.slice(-kept).every(Boolean)).toBe(true);
+      }
+    }
   });
 });

@@ -10,6 +10,7 @@ import {
   OrreryError,
   type OutboundTarget,
   type RuntimeId,
+  type TurnKey,
   type WireError,
   transitionDelivery,
 } from '../../protocol/index.ts';
@@ -18,16 +19,22 @@ import type { Origin } from './origin.ts';
 
 export class Delivery {
   readonly id: DeliveryId;
+  /** Counts the deliveries of this process in order of acceptance. */
+  readonly number: number;
   readonly inbound: InboundMessage;
   readonly agent: string;
   readonly origin: Origin;
   readonly listener: DeliveryListener | undefined;
   readonly mailbox: Mailbox<Delivery>;
+  /** Names it among the unfinished ones. */
+  key = -1;
   state: DeliveryState = { status: 'accepted' };
   /** Attempts that count: a neighbour's crash does not. */
   attempts = 0;
   /** Place in the order in which its slot's generation was given turns; the worker counts what it began alike. */
   sequence = 0;
+  /** Names its present turn on its slot. */
+  turn: TurnKey = -1;
   runtime: RuntimeId | undefined;
   /** Set when its running turn was told to end: whatever becomes of that attempt, there is no other one. */
   aborted: CancelCause | undefined;
@@ -38,6 +45,7 @@ export class Delivery {
 
   constructor(
     id: DeliveryId,
+    number: number,
     inbound: InboundMessage,
     agent: string,
     origin: Origin,
@@ -45,6 +53,7 @@ export class Delivery {
     listener?: DeliveryListener,
   ) {
     this.id = id;
+    this.number = number;
     this.inbound = inbound;
     this.agent = agent;
     this.origin = origin;
@@ -53,8 +62,9 @@ export class Delivery {
   }
 
   get target(): OutboundTarget {
-    const { channel, account, namespace, id, metadata } = this.inbound;
-    return { channel, ...(account === undefined ? {} : { account }), namespace, inReplyTo: id, metadata };
+    const { channel, account, namespace, id: inReplyTo, metadata } = this.inbound;
+    const target = { channel, namespace, inReplyTo, metadata };
+    return account === undefined ? target : { ...target, account };
   }
 
   /** Moves on; false when the event does not apply any more (the delivery was cancelled meanwhile, say). */

@@ -9,6 +9,7 @@
  */
 import type { Logger } from 'pino';
 import { type Backoff, backoffDelayMs } from '../../lib/backoff.ts';
+import { KeyTable } from '../../lib/key-table.ts';
 import {
   type Accepted,
   type CancelCause,
@@ -20,6 +21,7 @@ import {
   OrreryError,
   type Reply,
   type RuntimeId,
+  type TurnKey,
   type TurnOutcome,
   type WireError,
   isErrorCode,
@@ -30,6 +32,7 @@ import type { DeadLetters } from './dead-letters.ts';
 import { Delivery, abortError, deadReason, withDetails } from './delivery.ts';
 import type { Journal } from './journal.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
+import { type SlotLoss, TELLING_ENDS, isSuspect } from './loss.ts';
 import { type Mailbox, Mailboxes, sessionKey } from './mailbox.ts';
 import type { Origin } from './origin.ts';
 import { Outbox } from './outbox.ts';
@@ -50,27 +53,15 @@ export interface EngineOptions {
   readonly random: () => number;
 }
 
-/** How a slot's generation ended, as far as its deliveries are concerned. */
-export interface SlotLoss {
-  readonly error: OrreryError;
-  /** The agent runtime that threw or exited, where it is known. */
-  readonly blamed: RuntimeId | undefined;
-  /** Turns begun in the generation. */
-  readonly begun: number;
-  /** True when the end was asked for: then nobody is guilty. */
-  readonly intended: boolean;
-}
-
-/** A turn that was alone on its slot when it did this has shown what it does: it is not given another slot to block. */
-const TELLING_ENDS = new Set(['ORRERY_WORKER_UNRESPONSIVE', 'ORRERY_WORKER_OUT_OF_MEMORY']);
-
 export class DeliveryEngine {
   readonly #options: EngineOptions;
   readonly #mailboxes = new Mailboxes<Delivery>();
-  readonly #deliveries = new Map<DeliveryId, Delivery>();
+  readonly #deliveries = new KeyTable<Delivery>();
   readonly #slots = new Map<number, SlotLane>();
   readonly #outbox: Outbox;
   readonly roster: Roster;
+  /** Deliveries taken over so far. */
+  #taken = 0;
   #idle: (() => void)[] = [];
 
   constructor(options: EngineOptions) {
@@ -120,8 +111,9 @@ export class DeliveryEngine {
     origin: Origin,
     listener?: DeliveryListener,
   ): void {
-    const delivery = new Delivery(accepted.id, inbound, accepted.agent, origin, mailbox, listener);
-    this.#deliveries.set(delivery.id, delivery);
+    this.#taken += 1;
+    const delivery = new Delivery(accepted.id, this.#taken, inbound, accepted.agent, origin, mailbox, listener);
+    delivery.key = this.#deliveries.add(delivery);
     this.#options.account.pending += 1;
     origin.book.pending += 1;
     mailbox.push(delivery);
@@ -130,13 +122,17 @@ export class DeliveryEngine {
 
   /** Aborts a delivery wherever it is; false when it is not under way. */
   cancel(id: DeliveryId, cause: CancelCause = 'cancelled'): boolean {
-    const delivery = this.#deliveries.get(id);
-    if (!delivery || delivery.state.status === 'committed' || delivery.state.status === 'dead') return false;
+    for (const delivery of this.#deliveries.values()) if (delivery.id === id) return this.#cancel(delivery, cause);
+    return false;
+  }
+
+  #cancel(delivery: Delivery, cause: CancelCause): boolean {
+    if (delivery.state.status === 'committed' || delivery.state.status === 'dead') return false;
     const lane = this.#laneOf(delivery);
     if (lane && !lane.unqueue(delivery)) {
       // Its outcome decides: a turn that committed before the abort reached it is answered.
       delivery.aborted = cause;
-      lane.host.cancel([id], cause).catch(() => undefined);
+      lane.host.cancel([delivery.turn], cause).catch(() => undefined);
       return true;
     }
     if (lane) this.roster.finished(delivery);
@@ -147,8 +143,8 @@ export class DeliveryEngine {
 
   /** Aborts every delivery that came from an origin, or all of them. */
   abort(cause: CancelCause, origin?: Origin): void {
-    for (const delivery of this.#deliveries.values()) {
-      if (!origin || delivery.origin === origin) this.cancel(delivery.id, cause);
+    for (const delivery of this.#inOrder()) {
+      if (!origin || delivery.origin === origin) this.#cancel(delivery, cause);
     }
   }
 
@@ -194,9 +190,9 @@ export class DeliveryEngine {
 
   outcomes(outcomes: readonly TurnOutcome[], lane: SlotLane): void {
     for (const outcome of outcomes) {
-      const delivery = lane.inFlight.get(outcome.id);
+      const delivery = lane.get(outcome.turn);
       if (!delivery) continue;
-      lane.inFlight.delete(outcome.id);
+      lane.delete(delivery);
       this.#quiet(delivery);
       this.roster.finished(delivery);
       if ('reply' in outcome) this.#committed(delivery, outcome.reply);
@@ -212,14 +208,19 @@ export class DeliveryEngine {
 
   /** Gives up whatever is unfinished: the threads are gone, and the in-memory journal ends with the process. */
   abandon(error: OrreryError): void {
-    for (const delivery of this.#deliveries.values()) {
+    for (const delivery of this.#inOrder()) {
       if (delivery.state.status !== 'committed') this.#die(delivery, 'shutdown', toWire(error));
     }
   }
 
-  delta(slot: number, id: DeliveryId, text: string): void {
-    const delivery = this.#slots.get(slot)?.inFlight.get(id);
+  delta(slot: number, turn: TurnKey, text: string): void {
+    const delivery = this.#slots.get(slot)?.get(turn);
     if (delivery) this.#tell(delivery, text);
+  }
+
+  /** In order of acceptance: what a session's sender hears of them keeps the order of its messages. */
+  #inOrder(): readonly Delivery[] {
+    return [...this.#deliveries.values()].toSorted((a, b) => a.number - b.number);
   }
 
   // One delivery
@@ -311,7 +312,7 @@ export class DeliveryEngine {
 
   #refused(delivery: Delivery, error: unknown): void {
     this.#quiet(delivery);
-    this.#laneOf(delivery)?.inFlight.delete(delivery.id);
+    this.#laneOf(delivery)?.delete(delivery);
     this.roster.finished(delivery);
     this.#die(delivery, 'agent-error', toWire(error));
   }
@@ -352,7 +353,7 @@ export class DeliveryEngine {
   }
 
   #finished(delivery: Delivery): void {
-    this.#deliveries.delete(delivery.id);
+    this.#deliveries.delete(delivery.key);
     this.#options.account.pending -= 1;
     delivery.origin.book.settle();
     if (this.#deliveries.size > 0) return;
@@ -364,7 +365,7 @@ export class DeliveryEngine {
   #laneOf(delivery: Delivery): SlotLane | undefined {
     if (delivery.state.status !== 'dispatched') return undefined;
     const lane = this.#slots.get(delivery.state.slot);
-    return lane?.inFlight.has(delivery.id) ? lane : undefined;
+    return lane?.has(delivery) ? lane : undefined;
   }
 
   /** Text of a failed attempt was provisional: the listener forgets it. */
@@ -393,8 +394,4 @@ export class DeliveryEngine {
     delivery.typing?.[Symbol.dispose]();
     delivery.typing = undefined;
   }
-}
-
-function isSuspect(delivery: Delivery, loss: SlotLoss): boolean {
-  return loss.blamed === undefined || delivery.runtime === loss.blamed;
 }

@@ -72,7 +72,17 @@ export class Intake {
 
   /** Takes a message in; rejects with a typed error when it is refused. */
   async accept(inbound: InboundMessage, route: Route, origin: Origin, listener?: DeliveryListener): Promise<Accepted> {
-    const { account, engine } = this.#options;
+    return this.take(inbound, route, origin, listener);
+  }
+
+  /** As {@link accept}, but answers at once, or throws, where the journal does: a promise is a detour on the hot path. */
+  take(
+    inbound: InboundMessage,
+    route: Route,
+    origin: Origin,
+    listener?: DeliveryListener,
+  ): Accepted | Promise<Accepted> {
+    const { account, engine, journal } = this.#options;
     account.received += 1;
     account.inIntake += 1;
     let mailbox: Mailbox<Delivery> | undefined;
@@ -80,26 +90,57 @@ export class Intake {
       const agent = this.#admit(inbound, route);
       mailbox = engine.mailbox(agent, inbound.namespace);
       this.#checkRoom(mailbox, inbound);
-      mailbox.reserved += 1;
-      const answer = await this.#journalled({ inbound, agent });
-      mailbox.reserved -= 1;
-      if (answer instanceof Error) throw answer;
-      account.inIntake -= 1;
-      if (answer.status === 'duplicate') {
-        account.reject('duplicate');
-        engine.release(mailbox);
-      } else {
-        account.accepted += 1;
-        engine.enqueue(answer, inbound, mailbox, origin, listener);
-      }
-      return answer;
+      const admission = { inbound, agent };
+      if (journal.appendNow) return this.#taken(journal.appendNow(admission), inbound, mailbox, origin, listener);
+      return this.#takeLater(admission, mailbox, origin, listener);
     } catch (error) {
-      if (mailbox) engine.release(mailbox);
-      account.inIntake -= 1;
-      const refused = asOrreryError(error, 'ORRERY_INTERNAL');
-      account.reject(refused.code);
-      throw refused;
+      return this.#refuse(error, mailbox);
     }
+  }
+
+  async #takeLater(
+    admission: Admission,
+    mailbox: Mailbox<Delivery>,
+    origin: Origin,
+    listener: DeliveryListener | undefined,
+  ): Promise<Accepted> {
+    mailbox.reserved += 1;
+    const answer = await this.#journalled(admission);
+    mailbox.reserved -= 1;
+    try {
+      return this.#taken(answer, admission.inbound, mailbox, origin, listener);
+    } catch (error) {
+      return this.#refuse(error, mailbox);
+    }
+  }
+
+  #taken(
+    answer: Accepted | Error,
+    inbound: InboundMessage,
+    mailbox: Mailbox<Delivery>,
+    origin: Origin,
+    listener: DeliveryListener | undefined,
+  ): Accepted {
+    const { account, engine } = this.#options;
+    if (answer instanceof Error) throw answer;
+    account.inIntake -= 1;
+    if (answer.status === 'duplicate') {
+      account.reject('duplicate');
+      engine.release(mailbox);
+    } else {
+      account.accepted += 1;
+      engine.enqueue(answer, inbound, mailbox, origin, listener);
+    }
+    return answer;
+  }
+
+  #refuse(error: unknown, mailbox: Mailbox<Delivery> | undefined): never {
+    const { account, engine } = this.#options;
+    if (mailbox) engine.release(mailbox);
+    account.inIntake -= 1;
+    const refused = asOrreryError(error, 'ORRERY_INTERNAL');
+    account.reject(refused.code);
+    throw refused;
   }
 
   #admit(inbound: InboundMessage, route: Route): string {

@@ -40,6 +40,8 @@ export interface Journal {
    * itself: its place holds an error with code `ORRERY_ID_CONFLICT`.
    */
   append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]>;
+  /** The same for one message and at once: only a journal that waits for no disk has it, and then intake takes no detour. */
+  appendNow?(admission: Admission): Accepted | Error;
   /** Records a later state. Never awaited on the hot path: only acceptance waits. */
   mark(id: DeliveryId, state: DeliveryState, attempts: number): void;
   /** Yields what an earlier process left, in order of acceptance. */

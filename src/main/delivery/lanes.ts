@@ -3,10 +3,11 @@
  * which hands over all that waits. Nothing under way: it is sent at the end of the tick; a call under way: what comes
  * meanwhile goes with the next one, or before in full parts.
  */
+import { KeyTable } from '../../lib/key-table.ts';
 import {
   type CancelCause,
-  type DeliveryId,
   type RuntimeId,
+  type TurnKey,
   type TurnOutcome,
   type TurnRequest,
   type WireError,
@@ -20,7 +21,7 @@ export interface TurnHost {
   readonly label: string;
   readonly generation: number;
   dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]>;
-  cancel(ids: readonly DeliveryId[], cause: CancelCause): Promise<void>;
+  cancel(turns: readonly TurnKey[], cause: CancelCause): Promise<void>;
 }
 
 /**
@@ -57,7 +58,8 @@ export interface SlotLaneEvents {
 
 export class SlotLane {
   readonly host: TurnHost;
-  readonly inFlight: Map<DeliveryId, Delivery> = new Map();
+  /** What waits for a call or is with the slot. */
+  readonly #turns = new KeyTable<Delivery>();
   readonly #events: SlotLaneEvents;
   readonly #timeoutMs: number;
   #queue: Delivery[] = [];
@@ -73,7 +75,7 @@ export class SlotLane {
   }
 
   push(delivery: Delivery): void {
-    this.inFlight.set(delivery.id, delivery);
+    delivery.turn = this.#turns.add(delivery);
     this.#queue.push(delivery);
     if (this.#scheduled || !this.#mayCall()) return;
     this.#scheduled = true;
@@ -83,20 +85,35 @@ export class SlotLane {
     });
   }
 
+  /** The delivery of a turn that has not ended. */
+  get(turn: TurnKey): Delivery | undefined {
+    return this.#turns.get(turn);
+  }
+
+  has(delivery: Delivery): boolean {
+    return this.#turns.get(delivery.turn) === delivery;
+  }
+
+  /** The turn has ended. */
+  delete(delivery: Delivery): void {
+    this.#turns.delete(delivery.turn);
+  }
+
   /** Takes back a delivery that waits for the next call; false when it is already with the slot. */
   unqueue(delivery: Delivery): boolean {
     const at = this.#queue.indexOf(delivery);
     if (at < 0) return false;
     this.#queue.splice(at, 1);
-    this.inFlight.delete(delivery.id);
+    this.delete(delivery);
     return true;
   }
 
   /** Forgets the present generation and returns what was with it, in order, with what was not sent yet at the end. */
   reset(): readonly Delivery[] {
     for (const delivery of this.#queue) delivery.sequence = Infinity;
-    const left = [...this.inFlight.values()];
-    this.inFlight.clear();
+    const sent = [...this.#turns.values()].filter((delivery) => delivery.sequence !== Infinity);
+    const left = [...sent.toSorted((a, b) => a.sequence - b.sequence), ...this.#queue];
+    for (const delivery of left) this.delete(delivery);
     this.#queue = [];
     this.#calls = 0;
     this.#sequence = 0;
@@ -138,7 +155,7 @@ export class SlotLane {
     const first = batch[0]?.sequence ?? 0;
     // The worker never saw these: what was sent after them moves up in its count.
     this.#sequence -= batch.length;
-    for (const delivery of this.inFlight.values()) if (delivery.sequence > first) delivery.sequence -= batch.length;
+    for (const delivery of this.#turns.values()) if (delivery.sequence > first) delivery.sequence -= batch.length;
     const [only] = batch;
     if (batch.length === 1 && only) this.#events.refused(only, error);
     else for (const delivery of batch) this.#call([delivery]);
@@ -150,6 +167,7 @@ export class SlotLane {
     this.#sequence += 1;
     delivery.sequence = this.#sequence;
     return {
+      turn: delivery.turn,
       id,
       runtime: delivery.runtime ?? '',
       session: inbound.namespace,

@@ -7,6 +7,8 @@ export class Mailbox<T> {
   active: T | undefined;
   /** Messages whose journal append is under way: they have a place already. */
   reserved = 0;
+  /** Holds nothing, and may be dropped. */
+  idle = false;
   /** The last send of this session: replies leave in the order of their turns. */
   sending: Promise<void> | undefined;
 
@@ -42,12 +44,20 @@ export class Mailbox<T> {
   }
 }
 
-/** The mailboxes that hold anything. */
-export class Mailboxes<T> {
-  readonly #byKey = new Map<string, Mailbox<T>>();
+/** Mailboxes that are kept though they hold nothing. */
+const MIN_IDLE = 1_024;
 
+/**
+ * The mailboxes, by session. One that holds nothing stays for its session's next message until there are more of those than
+ * of others; then all of them go at once, with their Map (a Map that entries leave all the time ages badly: see KeyTable).
+ */
+export class Mailboxes<T> {
+  #byKey = new Map<string, Mailbox<T>>();
+  #idle = 0;
+
+  /** Mailboxes that hold something. */
   get size(): number {
-    return this.#byKey.size;
+    return this.#byKey.size - this.#idle;
   }
 
   open(key: string): Mailbox<T> {
@@ -55,13 +65,25 @@ export class Mailboxes<T> {
     if (!mailbox) {
       mailbox = new Mailbox<T>(key);
       this.#byKey.set(key, mailbox);
+    } else if (mailbox.idle) {
+      mailbox.idle = false;
+      this.#idle -= 1;
     }
     return mailbox;
   }
 
-  /** Forgets a mailbox that holds nothing. */
+  /** Lets a mailbox go that holds nothing. */
   release(mailbox: Mailbox<T>): void {
-    if (mailbox.empty) this.#byKey.delete(mailbox.key);
+    if (mailbox.idle || !mailbox.empty) return;
+    mailbox.idle = true;
+    this.#idle += 1;
+    if (this.#idle > MIN_IDLE && this.#idle > this.size) this.#sweep();
+  }
+
+  #sweep(): void {
+    const busy = [...this.#byKey].filter(([, mailbox]) => !mailbox.idle);
+    this.#byKey = new Map(busy);
+    this.#idle = 0;
   }
 }
 

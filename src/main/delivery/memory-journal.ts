@@ -1,8 +1,11 @@
 /**
  * Owns the journal in memory: acceptance holds while the process lives, and no longer. Finished deliveries are kept under
- * their key until their retention passes or the bounds are reached, the oldest first; unfinished ones always.
+ * their key until their retention passes or the bounds are reached; unfinished ones always.
+ *
+ * Two generations, each with half of the bounds: what is new goes to the young one, and when that is full it becomes the
+ * old one, whose entries are dropped all at once. Forgetting entry by entry cost a tenth of the whole path: each one's
+ * way out of two Maps, and their holes.
  */
-import { Fifo } from '../../lib/fifo.ts';
 import {
   type Accepted,
   type DeliveredReply,
@@ -20,7 +23,7 @@ import {
   dedupeKey,
 } from './journal.ts';
 
-/** Finished deliveries kept, and the characters of their messages and replies. */
+/** Finished deliveries kept, and the characters of their messages and replies: at most these, at least half of them. */
 export const DEFAULT_MAX_FINISHED = 10_000;
 export const DEFAULT_MAX_FINISHED_CHARS: number = 16 * 1024 * 1024;
 
@@ -54,14 +57,26 @@ interface Entry {
   finishedAt: number;
 }
 
+class Generation {
+  readonly byKey: Map<DedupeKey, Entry> = new Map();
+  readonly byId: Map<DeliveryId, Entry> = new Map();
+  readonly bornAt: number;
+  finished = 0;
+  /** Characters of what is finished. */
+  chars = 0;
+
+  constructor(bornAt: number) {
+    this.bornAt = bornAt;
+  }
+}
+
 export class MemoryJournal implements Journal {
   readonly kind = 'memory';
   readonly #options: Required<MemoryJournalOptions>;
-  readonly #byKey = new Map<DedupeKey, Entry>();
-  readonly #byId = new Map<DeliveryId, Entry>();
-  /** Finished entries in order of their end. */
-  readonly #finished = new Fifo<Entry>();
-  #finishedChars = 0;
+  readonly #retentionMs: number;
+  /** Holds all that is unfinished. */
+  #young: Generation;
+  #old: Generation;
   #counter = 0;
 
   constructor(options: MemoryJournalOptions) {
@@ -71,45 +86,20 @@ export class MemoryJournal implements Journal {
       now: () => performance.now(),
       ...options,
     };
+    this.#retentionMs = Math.max(options.dedupeRetentionMs, options.replyRetentionMs);
+    this.#young = new Generation(this.#options.now());
+    this.#old = this.#young;
   }
 
   append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]> {
-    this.#expire();
-    return Promise.resolve(batch.map((admission) => this.#append(admission)));
+    return Promise.resolve(batch.map((admission) => this.appendNow(admission)));
   }
 
-  mark(id: DeliveryId, state: DeliveryState, attempts: number): void {
-    const entry = this.#byId.get(id);
-    if (!entry) return;
-    entry.state = state;
-    entry.attempts = attempts;
-    if (state.status !== 'answered' && state.status !== 'dead') return;
-    entry.finishedAt = this.#options.now();
-    this.#finished.push(entry);
-    this.#finishedChars += charsOf(entry);
-    if (this.#finished.size > this.#options.maxFinished || this.#finishedChars > this.#options.maxFinishedChars) {
-      this.#dropOldest();
-    }
-  }
-
-  async *recover(): AsyncIterable<PendingDelivery> {
-    // Nothing outlives the process here.
-  }
-
-  find(key: DedupeKey): Promise<StoredDelivery | undefined> {
-    return Promise.resolve(this.#byKey.get(key));
-  }
-
-  close(): Promise<void> {
-    this.#byKey.clear();
-    this.#byId.clear();
-    this.#finished.clear();
-    return Promise.resolve();
-  }
-
-  #append({ inbound, agent }: Admission): Accepted | Error {
+  appendNow({ inbound, agent }: Admission): Accepted | Error {
+    const now = this.#options.now();
+    if (now - this.#young.bornAt > this.#retentionMs) this.#turn(now);
     const key = dedupeKey(inbound);
-    const known = this.#byKey.get(key);
+    const known = this.#known(key, now);
     if (known) return this.#duplicate(known, inbound, agent);
     this.#counter += 1;
     const id = `${this.#options.idPrefix}-${this.#counter.toString(36)}`;
@@ -122,11 +112,44 @@ export class MemoryJournal implements Journal {
       rest: restOf(inbound),
       state: ACCEPTED,
       attempts: 0,
-      finishedAt: 0,
+      finishedAt: Infinity,
     };
-    this.#byKey.set(key, entry);
-    this.#byId.set(id, entry);
+    this.#young.byKey.set(key, entry);
+    this.#young.byId.set(id, entry);
     return { status: 'accepted', id, agent };
+  }
+
+  mark(id: DeliveryId, state: DeliveryState, attempts: number): void {
+    const young = this.#young;
+    const entry = young.byId.get(id);
+    if (!entry) return;
+    entry.state = state;
+    entry.attempts = attempts;
+    if (state.status !== 'answered' && state.status !== 'dead') return;
+    entry.finishedAt = this.#options.now();
+    young.finished += 1;
+    young.chars += charsOf(entry);
+    const { maxFinished, maxFinishedChars } = this.#options;
+    if (young.finished * 2 >= maxFinished || young.chars * 2 >= maxFinishedChars) this.#turn(entry.finishedAt);
+  }
+
+  async *recover(): AsyncIterable<PendingDelivery> {
+    // Nothing outlives the process here.
+  }
+
+  find(key: DedupeKey): Promise<StoredDelivery | undefined> {
+    return Promise.resolve(this.#known(key, this.#options.now()));
+  }
+
+  close(): Promise<void> {
+    this.#young = new Generation(this.#options.now());
+    this.#old = this.#young;
+    return Promise.resolve();
+  }
+
+  #known(key: DedupeKey, now: number): Entry | undefined {
+    const entry = this.#young.byKey.get(key) ?? this.#old.byKey.get(key);
+    return entry && now - entry.finishedAt < this.#retentionMs ? entry : undefined;
   }
 
   #duplicate(known: Entry, inbound: InboundMessage, agent: string): Accepted | Error {
@@ -150,20 +173,19 @@ export class MemoryJournal implements Journal {
     return { status: 'duplicate', id, agent: known.agent, state: 'answered', reply };
   }
 
-  #expire(): void {
-    const { dedupeRetentionMs, replyRetentionMs, now } = this.#options;
-    const before = now() - Math.max(dedupeRetentionMs, replyRetentionMs);
-    for (let entry = this.#finished.peek(); entry && entry.finishedAt <= before; entry = this.#finished.peek()) {
-      this.#dropOldest();
+  /** Drops the old generation and makes the young one old; what is unfinished stays young. */
+  #turn(now: number): void {
+    const old = this.#young;
+    const young = new Generation(now);
+    for (const entry of old.byId.values()) {
+      if (entry.finishedAt !== Infinity) continue;
+      young.byId.set(entry.id, entry);
+      young.byKey.set(entry.key, entry);
     }
-  }
-
-  #dropOldest(): void {
-    const entry = this.#finished.shift();
-    if (!entry) return;
-    this.#finishedChars -= charsOf(entry);
-    this.#byId.delete(entry.id);
-    if (this.#byKey.get(entry.key) === entry) this.#byKey.delete(entry.key);
+    // Nothing in it is marked any more.
+    old.byId.clear();
+    this.#old = old;
+    this.#young = young;
   }
 }
 

@@ -31,28 +31,42 @@ export class Outbox {
   /** Sends a committed reply. An origin inside the process answers at once, without a promise on the way. */
   reply(delivery: Delivery, reply: Reply): void {
     const { origin, target, mailbox, id, agent } = delivery;
-    const out = { target, reply: { ...reply, id, agent, namespace: target.namespace } };
-    this.#send(
-      delivery,
-      () => origin.reply(out, id),
-      () => this.#options.answered(delivery),
-      (error) => this.#options.undeliverable(delivery, error),
-    );
-    if (!mailbox.sending) this.#options.idle(delivery);
+    const { message, usage, steps } = reply;
+    const out = { target, reply: { message, usage, steps, id, agent, namespace: target.namespace } };
+    const send = (): void | Promise<void> => origin.reply(out, id);
+    const first = mailbox.sending ? mailbox.sending.then(send) : begun(send);
+    if (first) {
+      this.#settle(
+        delivery,
+        this.#retried(first, send).then(
+          () => this.#options.answered(delivery),
+          (error: unknown) => this.#options.undeliverable(delivery, error),
+        ),
+      );
+    } else {
+      this.#options.answered(delivery);
+      this.#options.idle(delivery);
+    }
   }
 
-  /** Tells the sender that its message failed, then calls `done`; also when that fails: the dead letter has it all. */
-  error(delivery: Delivery, error: OutboundError['error'], done: () => void): void {
-    const { origin, target, id, agent } = delivery;
-    const failed = (cause: unknown): void => {
-      this.#options.log.warn({ delivery: id, err: cause }, 'the sender could not be told of the error');
-      done();
-    };
+  /** Tells the sender that its message failed, then calls `told`; also when that fails: the dead letter has it all. */
+  error(delivery: Delivery, error: OutboundError['error'], told: () => void): void {
+    const { origin, target, mailbox, id, agent } = delivery;
+    const send = (): void | Promise<void> => origin.error({ target, delivery: id, agent, error }, id);
     // Not within the call that brought the bad news: its channel must have heard of the acceptance first.
     const soon = new Promise<void>((resolve) => {
       setImmediate(resolve);
     });
-    this.#send(delivery, () => origin.error({ target, delivery: id, agent, error }, id), done, failed, soon);
+    const sent = Promise.all([mailbox.sending, soon]).then(async () => {
+      const first = begun(send);
+      if (first) {
+        await this.#retried(first, send).catch((cause: unknown) => {
+          this.#options.log.warn({ delivery: id, err: cause }, 'the sender could not be told of the error');
+        });
+      }
+      told();
+    });
+    this.#settle(delivery, sent);
   }
 
   /** Gives up all waits between retries; what they held becomes undeliverable. */
@@ -61,34 +75,14 @@ export class Outbox {
     for (const wake of this.#waits) wake();
   }
 
-  #send(
-    delivery: Delivery,
-    send: () => void | Promise<void>,
-    sent: () => void,
-    failed: (e: unknown) => void,
-    notBefore?: Promise<void>,
-  ): void {
+  /** What the session sends next waits for `sent`, which does not reject. */
+  #settle(delivery: Delivery, sent: Promise<void>): void {
     const { mailbox } = delivery;
-    const before = mailbox.sending;
-    let first: Promise<void>;
-    if (before || notBefore) {
-      first = Promise.all([before, notBefore]).then(send);
-    } else {
-      try {
-        const sending = send();
-        if (!sending) return sent();
-        first = sending;
-      } catch (error) {
-        first = Promise.reject(error);
-      }
-    }
-    const sending: Promise<void> = this.#retried(first, send)
-      .then(sent, failed)
-      .then(() => {
-        if (mailbox.sending !== sending) return;
-        mailbox.sending = undefined;
-        this.#options.idle(delivery);
-      });
+    const sending: Promise<void> = sent.then(() => {
+      if (mailbox.sending !== sending) return;
+      mailbox.sending = undefined;
+      this.#options.idle(delivery);
+    });
     mailbox.sending = sending;
   }
 
@@ -119,6 +113,15 @@ export class Outbox {
       const timer = setTimeout(wake, ms);
       this.#waits.add(wake);
     });
+  }
+}
+
+/** Sends once; undefined when that is all, a promise when it takes a network or failed. */
+function begun(send: () => void | Promise<void>): Promise<void> | undefined {
+  try {
+    return send() ?? undefined;
+  } catch (error) {
+    return Promise.reject(error);
   }
 }
 

@@ -4,7 +4,7 @@
  */
 import { OrreryError, type RuntimeId, type WireError, toWire } from '../../protocol/index.ts';
 import type { Delivery } from './delivery.ts';
-import { RuntimeLane, type SlotLane } from './lanes.ts';
+import { type LaneStatus, RuntimeLane, type SlotLane } from './lanes.ts';
 
 export interface RosterOptions {
   /** Turns under way at once on one runtime. */
@@ -18,6 +18,8 @@ export class Roster {
   readonly #options: RosterOptions;
   readonly #byRuntime = new Map<RuntimeId, RuntimeLane>();
   readonly #byAgent = new Map<string, RuntimeLane[]>();
+  /** The runtimes of each agent that are not dead: found once, not for each message. */
+  readonly #living = new Map<string, readonly RuntimeId[]>();
 
   constructor(options: RosterOptions) {
     this.#options = options;
@@ -26,6 +28,7 @@ export class Roster {
   /** Makes a runtime known; its messages wait until it is up. */
   add(agent: string, runtime: RuntimeId): void {
     const lane = new RuntimeLane(runtime, agent);
+    this.#living.delete(agent);
     this.#byRuntime.set(runtime, lane);
     const lanes = this.#byAgent.get(agent);
     if (lanes) lanes.push(lane);
@@ -40,7 +43,7 @@ export class Roster {
   up(runtime: RuntimeId, slot: SlotLane): void {
     const lane = this.#byRuntime.get(runtime);
     if (!lane) return;
-    lane.status = 'up';
+    this.#become(lane, 'up');
     lane.error = undefined;
     lane.slot = slot;
     this.#pump(lane);
@@ -49,14 +52,14 @@ export class Roster {
   /** The runtime is being restarted: its messages wait. */
   waiting(runtime: RuntimeId): void {
     const lane = this.#byRuntime.get(runtime);
-    if (lane) lane.status = 'waiting';
+    if (lane) this.#become(lane, 'waiting');
   }
 
   /** The runtime comes back no more by itself: what waits for it goes to another replica, or is answered with `error`. */
   dead(runtime: RuntimeId, error: WireError): void {
     const lane = this.#byRuntime.get(runtime);
     if (!lane) return;
-    lane.status = 'dead';
+    this.#become(lane, 'dead');
     lane.error = error;
     for (const delivery of lane.ready.splice(0)) this.place(delivery);
   }
@@ -92,14 +95,24 @@ export class Roster {
 
   /** A session stays with its replica as long as that one may come back: moving would cost it its history in memory. */
   #choose(delivery: Delivery): RuntimeLane {
-    const lanes = this.#byAgent.get(delivery.agent) ?? [];
+    const { agent, mailbox } = delivery;
+    const lanes = this.#byAgent.get(agent) ?? [];
     const [only] = lanes;
     if (lanes.length === 1 && only) return only;
-    const living = lanes.filter((lane) => lane.status !== 'dead').map((lane) => lane.runtime);
-    const runtime = this.#options.pickReplica(delivery.mailbox.key, living);
+    let living = this.#living.get(agent);
+    if (!living) {
+      living = lanes.filter((lane) => lane.status !== 'dead').map((lane) => lane.runtime);
+      this.#living.set(agent, living);
+    }
+    const runtime = this.#options.pickReplica(mailbox.key, living);
     const lane = runtime === undefined ? only : this.#byRuntime.get(runtime);
-    if (!lane) throw new OrreryError('ORRERY_INTERNAL', `Agent ${delivery.agent} has no runtime`);
+    if (!lane) throw new OrreryError('ORRERY_INTERNAL', `Agent ${agent} has no runtime`);
     return lane;
+  }
+
+  #become(lane: RuntimeLane, status: LaneStatus): void {
+    lane.status = status;
+    this.#living.delete(lane.agent);
   }
 
   #pump(lane: RuntimeLane): void {

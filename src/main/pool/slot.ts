@@ -7,7 +7,6 @@ import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threa
 import type { Piscina } from 'piscina';
 import {
   DELTA_CREDITS,
-  type DeliveryId,
   OrreryError,
   type ResidentTask,
   SLOT_WORD,
@@ -15,14 +14,16 @@ import {
   type SlotEvent,
   type SlotExit,
   type SlotState,
+  type TurnKey,
   type TurnOutcome,
   type TurnRequest,
+  type WireDeltas,
   type WorkerLog,
   codeOf,
   messageOf,
-  packTurn,
+  packTurns,
   transitionSlot,
-  unpackOutcome,
+  unpackOutcomes,
 } from '../../protocol/index.ts';
 import { Remote } from './remote.ts';
 
@@ -43,7 +44,7 @@ export interface SlotEvents {
   ready(slot: Slot): void;
   exited(slot: Slot, end: SlotEnd): void;
   outcomes(slot: Slot, outcomes: readonly TurnOutcome[]): void;
-  delta(slot: Slot, delivery: DeliveryId, text: string): void;
+  delta(slot: Slot, turn: TurnKey, text: string): void;
   changed(slot: Slot): void;
 }
 
@@ -104,9 +105,7 @@ export class Slot {
 
   /** Hands turns to the agent host; returns on receipt, with the outcomes that are ready. */
   async dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]> {
-    const { turnTimeoutMs } = this.#options;
-    const outcomes = await this.remote.dispatch(turns.map((turn) => packTurn(turn, turnTimeoutMs)));
-    return outcomes.map(unpackOutcome);
+    return unpackOutcomes(await this.remote.dispatch(packTurns(turns, this.#options.turnTimeoutMs)));
   }
 
   get remote(): Remote {
@@ -218,10 +217,10 @@ export class Slot {
       this.#apply({ type: 'ready', at: Date.now() });
       if (this.#state.status === 'ready') this.#options.events.ready(this);
       for (;;) {
-        const outcomes = await remote.collect();
-        if (outcomes.length > 0) this.#options.events.outcomes(this, outcomes.map(unpackOutcome));
+        const outcomes = unpackOutcomes(await remote.collect());
         if (this.#state.generation !== generation || this.#state.status === 'exited') return;
-        if (outcomes.length === 0 && this.#state.status === 'draining') return;
+        if (outcomes.length > 0) this.#options.events.outcomes(this, outcomes);
+        else if (this.#state.status === 'draining') return;
       }
     } catch {
       // The channel closed: the end of the resident task tells why.
@@ -232,8 +231,8 @@ export class Slot {
     this.#deltaPort = port;
     const { events } = this.#options;
     let taken = 0;
-    port.on('message', (pairs: readonly string[]) => {
-      for (let i = 0; i + 1 < pairs.length; i += 2) events.delta(this, pairs[i] ?? '', pairs[i + 1] ?? '');
+    port.on('message', (pairs: WireDeltas) => {
+      for (let i = 0; i < pairs.length; i += 2) events.delta(this, pairs[i] as TurnKey, pairs[i + 1] as string);
       // Credit goes back in halves: one message for many.
       taken += 1;
       if (taken < DELTA_CREDITS / 2) return;

@@ -14,7 +14,7 @@ export function turnHostOf(slot: Slot): TurnHost {
       return slot.generation;
     },
     dispatch: (turns) => slot.dispatch(turns),
-    cancel: (ids, cause) => slot.remote.host.cancel(ids, cause),
+    cancel: (turns, cause) => slot.remote.host.cancel(turns, cause),
   };
   HOSTS.set(slot, host);
   return host;

@@ -1,6 +1,11 @@
 /** Owns sessions in memory: they live as long as their thread. Every collection in it has a bound. */
-import { Fifo } from '../../lib/fifo.ts';
-import { type DeliveryId, OrreryError, type Reply, type StoredMessage } from '../../protocol/index.ts';
+import {
+  type ChatMessage,
+  type DeliveryId,
+  OrreryError,
+  type Reply,
+  type StoredMessage,
+} from '../../protocol/index.ts';
 import type { Commit, Session, SessionKey, SessionStore } from './store.ts';
 
 /** Messages kept of one session; the oldest go first. */
@@ -9,9 +14,12 @@ export const DEFAULT_MAX_MESSAGES = 200;
 export const DEFAULT_MAX_SESSIONS = 50_000;
 /** Characters of all sessions' messages in one thread; the session that was used longest ago goes first. */
 export const DEFAULT_MAX_SESSION_CHARS: number = 64 * 1024 * 1024;
-/** Commit records kept in one thread, and the characters of their replies; the oldest go first. */
-export const DEFAULT_MAX_COMMITS = 10_000;
-export const DEFAULT_MAX_COMMIT_CHARS: number = 8 * 1024 * 1024;
+/**
+ * Commit records kept in one thread, and the characters of their replies: at most these, at least half of them. A record
+ * ends with the thread here, so that only a delivery whose outcome is still on its way to main can ask for it.
+ */
+export const DEFAULT_MAX_COMMITS = 2_048;
+export const DEFAULT_MAX_COMMIT_CHARS: number = 2 * 1024 * 1024;
 
 export interface MemoryStoreOptions {
   readonly maxMessages?: number;
@@ -29,13 +37,19 @@ const TRIM_EVERY = 64;
 /** Share of a bound that is left after an eviction. */
 const EVICT_TO = 15 / 16;
 
+/**
+ * Messages side by side in one list, five places each: an object for each of them, and most are never read, would be the
+ * collector's work of a busy thread. Only ever pushed to, or replaced: who remembers its length has a snapshot.
+ */
+type Messages = (string | number | ChatMessage['parts'])[];
+const PLACES = 5;
+
 interface Entry {
   version: number;
   epoch: number;
   /** Characters of the messages. */
   chars: number;
-  /** Only ever pushed to, or replaced: who remembers its length has a snapshot. */
-  messages: StoredMessage[];
+  messages: Messages;
 }
 
 const EMPTY: Session = { version: 0, read: () => [] };
@@ -43,8 +57,9 @@ const EMPTY: Session = { version: 0, read: () => [] };
 export class MemorySessionStore implements SessionStore {
   /** In order of use, the oldest first: a Map keeps insertion order, and a commit inserts again. */
   readonly #sessions = new Map<string, Entry>();
-  readonly #commits = new Map<DeliveryId, Reply>();
-  readonly #order = new Fifo<DeliveryId>();
+  /** Commit records in two generations: the old one is dropped whole, which costs nothing for each of them. */
+  #commits = new Map<DeliveryId, Reply>();
+  #oldCommits = new Map<DeliveryId, Reply>();
   #sessionChars = 0;
   #commitChars = 0;
   readonly #limits: Required<MemoryStoreOptions>;
@@ -66,12 +81,12 @@ export class MemorySessionStore implements SessionStore {
     if (!entry) return EMPTY;
     const { version, messages } = entry;
     const { length } = messages;
-    const first = Math.max(0, length - this.#limits.maxMessages);
-    return { version, read: () => messages.slice(first, length) };
+    const first = Math.max(0, length - this.#limits.maxMessages * PLACES);
+    return { version, read: () => readMessages(messages, first, length) };
   }
 
   commit(commit: Commit): Reply {
-    const stored = this.#commits.get(commit.delivery);
+    const stored = this.commitOf(commit.delivery);
     if (stored) return stored;
     if (commit.session) this.#append(commit.session, commit);
     this.#record(commit.delivery, commit.reply);
@@ -79,7 +94,7 @@ export class MemorySessionStore implements SessionStore {
   }
 
   commitOf(delivery: DeliveryId): Reply | undefined {
-    return this.#commits.get(delivery);
+    return this.#commits.get(delivery) ?? this.#oldCommits.get(delivery);
   }
 
   delete(key: SessionKey): boolean {
@@ -106,6 +121,7 @@ export class MemorySessionStore implements SessionStore {
   close(): void {
     this.#sessions.clear();
     this.#commits.clear();
+    this.#oldCommits.clear();
   }
 
   #append(key: SessionKey, commit: Commit): void {
@@ -119,26 +135,25 @@ export class MemorySessionStore implements SessionStore {
       );
     }
     const timestamp = this.#limits.now();
-    for (const message of commit.messages) {
-      const { role, content, parts } = message;
-      const stored = { role, content, timestamp, delivery: commit.delivery };
-      entry.messages.push(parts === undefined ? stored : { ...stored, parts });
+    for (const { role, content, parts } of commit.messages) {
+      entry.messages.push(role, content, parts, timestamp, commit.delivery);
       entry.chars += content.length;
       this.#sessionChars += content.length;
     }
     entry.version += 1;
     entry.epoch = commit.epoch;
     // Seldom, so that a long session costs no copy at every turn.
-    if (entry.messages.length > this.#limits.maxMessages + TRIM_EVERY) this.#trim(entry);
+    if (entry.messages.length > (this.#limits.maxMessages + TRIM_EVERY) * PLACES) this.#trim(entry);
     this.#sessions.delete(name);
     this.#sessions.set(name, entry);
     this.#evict(entry);
   }
 
   #trim(entry: Entry): void {
-    const dropped = entry.messages.slice(0, -this.#limits.maxMessages);
-    const chars = dropped.reduce((sum, message) => sum + message.content.length, 0);
-    entry.messages = entry.messages.slice(-this.#limits.maxMessages);
+    const first = entry.messages.length - this.#limits.maxMessages * PLACES;
+    let chars = 0;
+    for (let i = 0; i < first; i += PLACES) chars += contentAt(entry.messages, i).length;
+    entry.messages = entry.messages.slice(first);
     entry.chars -= chars;
     this.#sessionChars -= chars;
   }
@@ -157,16 +172,30 @@ export class MemorySessionStore implements SessionStore {
   }
 
   #record(delivery: DeliveryId, reply: Reply): void {
+    const { maxCommits, maxCommitChars } = this.#limits;
     this.#commits.set(delivery, reply);
-    this.#order.push(delivery);
     this.#commitChars += reply.message.content.length;
-    while (this.#commits.size > this.#limits.maxCommits || this.#commitChars > this.#limits.maxCommitChars) {
-      const oldest = this.#order.shift();
-      if (oldest === undefined) break;
-      this.#commitChars -= this.#commits.get(oldest)?.message.content.length ?? 0;
-      this.#commits.delete(oldest);
-    }
+    if (this.#commits.size * 2 < maxCommits && this.#commitChars * 2 < maxCommitChars) return;
+    this.#oldCommits = this.#commits;
+    this.#commits = new Map();
+    this.#commitChars = 0;
   }
+}
+
+function contentAt(messages: Messages, at: number): string {
+  return messages[at + 1] as string;
+}
+
+function readMessages(messages: Messages, first: number, end: number): readonly StoredMessage[] {
+  const read: StoredMessage[] = [];
+  for (let i = first; i < end; i += PLACES) {
+    const role = messages[i] as ChatMessage['role'];
+    const content = contentAt(messages, i);
+    const parts = messages[i + 2] as ChatMessage['parts'];
+    const stored = { role, content, timestamp: messages[i + 3] as number, delivery: messages[i + 4] as DeliveryId };
+    read.push(parts === undefined ? stored : { ...stored, parts });
+  }
+  return read;
 }
 
 function keyOf(key: SessionKey): string {
