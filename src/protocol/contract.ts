@@ -10,7 +10,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from './errors.ts';
 import type { Vocabulary } from './encodings.ts';
 import type { WireOutcomes, WireTurns } from './wire.ts';
-import type { ChatMessage } from './messages.ts';
+import type { StoredMessage } from './messages.ts';
 import type { CancelCause, RuntimeId, TurnKey } from './turns.ts';
 
 export interface ModelSpec {
@@ -57,7 +57,7 @@ export interface AgentHostContract {
   /** Aborts turns; each still gets its outcome. Unknown ones are ignored (their outcome is already on its way). */
   cancel(turns: readonly TurnKey[], cause: CancelCause): Promise<void>;
   /** Returns a session's messages, oldest first. */
-  history(agent: string, session: string): Promise<readonly ChatMessage[]>;
+  history(agent: string, session: string): Promise<readonly StoredMessage[]>;
   /** Stops every agent, ends `collect` and then the resident task. */
   stop(timeoutMs: number): Promise<void>;
 }

@@ -8,6 +8,12 @@ export type RuntimeId = string;
 /** Names a turn between main and its slot: a number, because every turn is looked up several times. Never used twice in a generation. */
 export type TurnKey = number;
 
+/** A message that is answered by another one's turn. */
+export interface JoinedMessage {
+  readonly id: DeliveryId;
+  readonly message: UserMessage;
+}
+
 export interface TurnRequest {
   readonly turn: TurnKey;
   readonly id: DeliveryId;

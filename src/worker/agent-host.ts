@@ -12,10 +12,10 @@ import {
   type AgentSpec,
   type AgentStartResult,
   type CancelCause,
-  type ChatMessage,
   OrreryError,
   type RuntimeId,
   SLOT_WORD,
+  type StoredMessage,
   type TurnKey,
   type TurnOutcome,
   type TurnRequest,
@@ -29,6 +29,7 @@ import {
 import type { AgentDefinition } from './agent.ts';
 import { AgentRuntime } from './agent-runtime.ts';
 import { type DeltaSender, DeltaStream } from './deltas.ts';
+import { chatMessageOf } from './sessions/convert.ts';
 import type { SessionStore } from './sessions/store.ts';
 import type { ThreadTokens } from './tokens.ts';
 import { type AgentTurn, cancelError } from './turn.ts';
@@ -145,8 +146,16 @@ export class AgentHost implements AgentHostContract {
     return Promise.resolve();
   }
 
-  history(agent: string, session: string): Promise<readonly ChatMessage[]> {
-    return Promise.resolve(this.#parts.store.load({ agent, namespace: session }).read());
+  history(agent: string, session: string): Promise<readonly StoredMessage[]> {
+    const stored = this.#parts.store.load({ agent, namespace: session }).read();
+    return Promise.resolve(
+      stored.map(({ message, timestamp, delivery, tokens }) => ({
+        ...chatMessageOf(message),
+        timestamp,
+        delivery,
+        ...(tokens === undefined ? {} : { tokens }),
+      })),
+    );
   }
 
   stop(timeoutMs: number): Promise<void> {

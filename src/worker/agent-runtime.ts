@@ -4,14 +4,7 @@
  */
 import type { Logger } from 'pino';
 import { KeyTable } from '../lib/key-table.ts';
-import {
-  type AgentSpec,
-  type ChatMessage,
-  OrreryError,
-  type Reply,
-  type TurnRequest,
-  asOrreryError,
-} from '../protocol/index.ts';
+import { type AgentSpec, OrreryError, type Reply, type TurnRequest, asOrreryError } from '../protocol/index.ts';
 import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
 import { type RunAs, runnerOf } from './blame.ts';
 import type { DeltaStream } from './deltas.ts';
@@ -96,10 +89,11 @@ export class AgentRuntime implements AgentContext {
       const reply = await this.#runAs(() => runTurn(this.#agent, turn));
       return this.#store.commit({
         session: sessionKey,
-        delivery: request.id,
+        deliveries: [request.id, ...turn.joined],
         version: session?.version ?? 0,
         epoch: this.spec.epoch,
-        messages: sessionKey ? turnMessages(request, reply) : [],
+        messages: sessionKey ? turn.transcript(reply) : [],
+        ...(turn.encoding === undefined ? {} : { encoding: turn.encoding }),
         reply,
       });
     } finally {
@@ -148,8 +142,4 @@ async function within(promise: Promise<unknown>, ms: number): Promise<boolean> {
 /** A request that brings its whole history keeps no session. */
 function sessionOf(agent: string, request: TurnRequest): SessionKey | undefined {
   return request.context?.mode === 'replace' ? undefined : { agent, namespace: request.session };
-}
-
-function turnMessages({ context, message }: TurnRequest, reply: Reply): readonly ChatMessage[] {
-  return context ? [...context.messages, message, reply.message] : [message, reply.message];
 }

@@ -3,9 +3,12 @@
  * whatever the agent does into an outcome. It does not know sessions: its caller loads and commits.
  */
 import type { Logger } from 'pino';
+import type { Encoding } from '../protocol/encodings.ts';
 import {
   type CancelCause,
   type ChatMessage,
+  type DeliveryId,
+  type JoinedMessage,
   NO_USAGE,
   Namespace,
   OrreryError,
@@ -15,9 +18,12 @@ import {
   type Usage,
   type UserMessage,
 } from '../protocol/index.ts';
-import type { AgentContext, AgentDefinition, AgentTokens, Turn } from './agent.ts';
+import type { ModelMessage } from 'ai';
+import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
 import type { DeltaStream } from './deltas.ts';
-import type { Session, SessionKey } from './sessions/store.ts';
+import type { LoopTurn } from './runtime/loop-turn.ts';
+import { chatMessageOf, modelMessageOf } from './sessions/convert.ts';
+import type { NewMessage, ReadOptions, Session, SessionKey, StoredModelMessage } from './sessions/store.ts';
 
 /** Characters of one reply; an agent that yields without end is stopped there (`ORRERY_AGENT_BAD_REPLY`). */
 export const MAX_REPLY_CHARS: number = 8 * 1024 * 1024;
@@ -25,7 +31,7 @@ export const MAX_REPLY_CHARS: number = 8 * 1024 * 1024;
 const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 
 /** What an agent sees of its turn. Costly fields are made when they are read: an echo reads none of them. */
-export class AgentTurn implements Turn {
+export class AgentTurn implements LoopTurn {
   readonly #ctx: AgentContext;
   readonly request: TurnRequest;
   /** Undefined for a request that brings its whole history. */
@@ -40,6 +46,12 @@ export class AgentTurn implements Turn {
   #aborted: OrreryError | undefined;
   #onAbort: (() => void) | undefined;
   readonly #began = performance.now();
+  #steered: JoinedMessage[] = [];
+  #transcript: readonly NewMessage[] | undefined;
+  /** Further deliveries that this turn answers: those that were steered into it and taken. */
+  readonly joined: DeliveryId[] = [];
+  /** What the transcript's tokens were counted with. */
+  encoding: Encoding | undefined;
   usage: Usage = NO_USAGE;
   steps = 0;
 
@@ -92,7 +104,10 @@ export class AgentTurn implements Turn {
     return this.#namespace;
   }
   get history(): readonly ChatMessage[] {
-    this.#history ??= Object.freeze([...(this.session?.read() ?? []), ...(this.request.context?.messages ?? [])]);
+    this.#history ??= Object.freeze([
+      ...this.readSession().map(({ message }) => chatMessageOf(message)),
+      ...(this.request.context?.messages ?? []),
+    ]);
     return this.#history;
   }
   get log(): Logger {
@@ -113,6 +128,38 @@ export class AgentTurn implements Turn {
       outputTokens: this.usage.outputTokens + count(usage.outputTokens),
     };
     this.steps += count(steps);
+  }
+
+  readSession(options?: ReadOptions): readonly StoredModelMessage[] {
+    return this.session?.read(options) ?? [];
+  }
+
+  get context(): readonly ModelMessage[] {
+    return (this.request.context?.messages ?? []).map(modelMessageOf);
+  }
+
+  record(messages: readonly NewMessage[], encoding?: Encoding): void {
+    this.#transcript = messages;
+    this.encoding = encoding;
+  }
+
+  /** What the turn adds to its session: what the loop recorded, else the message and the reply. */
+  transcript({ message }: Reply): readonly NewMessage[] {
+    if (this.#transcript) return this.#transcript;
+    const said = [...this.context, modelMessageOf(this.message), message];
+    return said.map((added) => ({ message: added }));
+  }
+
+  /** Hands the turn a message that came while it runs; the loop takes it before its next step, or nobody does. */
+  steer(message: JoinedMessage): void {
+    this.#steered.push(message);
+  }
+
+  takeSteered(): readonly UserMessage[] {
+    const taken = this.#steered;
+    this.#steered = [];
+    this.joined.push(...taken.map(({ id }) => id));
+    return taken.map(({ message }) => message);
   }
 
   /** Ends the turn: the signal aborts, and the run below stops waiting for the agent at once, heeded or not. */

@@ -16,12 +16,12 @@ function commit(over: Partial<Commit> & { readonly text?: string } = {}): Commit
   deliveries += 1;
   return {
     session: KEY,
-    delivery: `d${deliveries}`,
+    deliveries: [`d${deliveries}`],
     version: 0,
     epoch: 1,
     messages: [
-      { role: 'user', content: `ask ${text}` },
-      { role: 'assistant', content: text },
+      { message: { role: 'user', content: `ask ${text}` } },
+      { message: { role: 'assistant', content: text } },
     ],
     reply: replyOf(text),
     ...rest,
@@ -32,7 +32,7 @@ function contents(store: MemorySessionStore, key = KEY): readonly string[] {
   return store
     .load(key)
     .read()
-    .map((message) => message.content);
+    .map(({ message }) => String(message.content));
 }
 
 /** Commits one turn after another, each on what the one before left. */
@@ -44,19 +44,19 @@ describe('a session store', () => {
   test('sessions - a turn adds its messages and its reply with time and delivery', () => {
     const store = new MemorySessionStore({ now: () => 42 });
     expect(store.load(KEY)).toMatchObject({ version: 0 });
-    store.commit(commit({ delivery: 'd', text: 'one' }));
+    store.commit(commit({ deliveries: ['d'], text: 'one' }));
     expect(store.load(KEY).version).toBe(1);
     expect(store.load(KEY).read()).toEqual([
-      { role: 'user', content: 'ask one', timestamp: 42, delivery: 'd' },
-      { role: 'assistant', content: 'one', timestamp: 42, delivery: 'd' },
+      { message: { role: 'user', content: 'ask one' }, timestamp: 42, delivery: 'd' },
+      { message: { role: 'assistant', content: 'one' }, timestamp: 42, delivery: 'd' },
     ]);
   });
 
   test('sessions - a delivery commits once: a second commit changes nothing and gets the first reply', () => {
     const store = new MemorySessionStore();
-    store.commit(commit({ delivery: 'd', text: 'first' }));
+    store.commit(commit({ deliveries: ['d'], text: 'first' }));
     // Even from an owner whose view is stale, and with another text.
-    expect(store.commit(commit({ delivery: 'd', text: 'second', version: 7, epoch: 0 }))).toEqual(replyOf('first'));
+    expect(store.commit(commit({ deliveries: ['d'], text: 'second', version: 7, epoch: 0 }))).toEqual(replyOf('first'));
     expect(store.load(KEY).version).toBe(1);
     expect(contents(store)).toEqual(['ask first', 'first']);
     expect(store.commitOf('d')).toEqual(replyOf('first'));
@@ -68,7 +68,7 @@ describe('a session store', () => {
     for (const version of [0, 1, 3]) {
       const stale = commit({ version, text: 'stale' });
       expect(() => store.commit(stale)).toThrow(expect.objectContaining({ code: 'ORRERY_STALE_OWNER' }));
-      expect(store.commitOf(stale.delivery)).toBeUndefined();
+      expect(store.commitOf(stale.deliveries[0])).toBeUndefined();
     }
     expect(contents(store)).toEqual(['ask one', 'one', 'ask two', 'two']);
   });
@@ -88,12 +88,12 @@ describe('a session store', () => {
     fill(store, ['one']);
     const before = store.load(KEY);
     fill(store, ['two', 'three', 'four']);
-    expect(before.read().map((message) => message.content)).toEqual(['ask one', 'one']);
+    expect(before.read().map(({ message }) => message.content)).toEqual(['ask one', 'one']);
   });
 
   test('sessions - a turn without a session keeps its commit record only', () => {
     const store = new MemorySessionStore();
-    store.commit(commit({ session: undefined, delivery: 'd', messages: [], text: 'once' }));
+    store.commit(commit({ session: undefined, deliveries: ['d'], messages: [], text: 'once' }));
     expect(store.commitOf('d')).toEqual(replyOf('once'));
     expect(store.list('a')).toEqual([]);
   });
@@ -135,7 +135,7 @@ describe('the bounds of a session store', () => {
     const store = new MemorySessionStore({ maxMessages: 4 });
     fill(store, many);
     expect(contents(store)).toEqual(['ask t28', 't28', 'ask t29', 't29']);
-    const messages = many.map((content) => ({ role: 'user', content }) as const);
+    const messages = many.map((content) => ({ message: { role: 'user', content } }) as const);
     store.commit(commit({ messages, version: store.load(KEY).version }));
     expect(contents(store)).toEqual(['t26', 't27', 't28', 't29']);
   });
@@ -163,8 +163,8 @@ describe('the bounds of a session store', () => {
     const byNumber = new MemorySessionStore({ maxCommits: 10 });
     const byChars = new MemorySessionStore({ maxCommitChars: 50 });
     for (let n = 1; n <= 40; n++) {
-      byNumber.commit(commit({ session: undefined, delivery: `d${n}` }));
-      byChars.commit(commit({ session: undefined, delivery: `d${n}`, text: '12345' }));
+      byNumber.commit(commit({ session: undefined, deliveries: [`d${n}`] }));
+      byChars.commit(commit({ session: undefined, deliveries: [`d${n}`], text: '12345' }));
       for (const store of [byNumber, byChars]) {
         const known = Array.from({ length: n }, (_, i) => store.commitOf(`d${i + 1}`) !== undefined);
         const kept = known.filter(Boolean).length;

@@ -1,12 +1,8 @@
 /** Owns sessions in memory: they live as long as their thread. Every collection in it has a bound. */
-import {
-  type ChatMessage,
-  type DeliveryId,
-  OrreryError,
-  type Reply,
-  type StoredMessage,
-} from '../../protocol/index.ts';
-import type { Commit, Session, SessionKey, SessionStore } from './store.ts';
+import type { ModelMessage } from 'ai';
+import type { Encoding } from '../../protocol/encodings.ts';
+import { type DeliveryId, OrreryError, type Reply } from '../../protocol/index.ts';
+import type { Commit, ReadOptions, Session, SessionKey, SessionStore, StoredModelMessage } from './store.ts';
 
 /** Messages kept of one session; the oldest go first. */
 export const DEFAULT_MAX_MESSAGES = 200;
@@ -41,8 +37,11 @@ const EVICT_TO = 15 / 16;
  * Messages side by side in one list, five places each: an object for each of them, and most are never read, would be the
  * collector's work of a busy thread. Only ever pushed to, or replaced: who remembers its length has a snapshot.
  */
-type Messages = (string | number | ChatMessage['parts'])[];
+type Messages = (ModelMessage | number | string | undefined)[];
 const PLACES = 5;
+
+/** What a message that nobody counted is taken for. */
+const CHARS_PER_TOKEN = 4;
 
 interface Entry {
   version: number;
@@ -82,14 +81,14 @@ export class MemorySessionStore implements SessionStore {
     const { version, messages } = entry;
     const { length } = messages;
     const first = Math.max(0, length - this.#limits.maxMessages * PLACES);
-    return { version, read: () => readMessages(messages, first, length) };
+    return { version, read: (options) => readMessages(messages, first, length, options) };
   }
 
   commit(commit: Commit): Reply {
-    const stored = this.commitOf(commit.delivery);
+    const stored = this.commitOf(commit.deliveries[0]);
     if (stored) return stored;
     if (commit.session) this.#append(commit.session, commit);
-    this.#record(commit.delivery, commit.reply);
+    for (const delivery of commit.deliveries) this.#record(delivery, commit.reply);
     return commit.reply;
   }
 
@@ -135,10 +134,11 @@ export class MemorySessionStore implements SessionStore {
       );
     }
     const timestamp = this.#limits.now();
-    for (const { role, content, parts } of commit.messages) {
-      entry.messages.push(role, content, parts, timestamp, commit.delivery);
-      entry.chars += content.length;
-      this.#sessionChars += content.length;
+    for (const { message, tokens } of commit.messages) {
+      entry.messages.push(message, tokens, timestamp, commit.deliveries[0], commit.encoding);
+      const chars = charsOf(message);
+      entry.chars += chars;
+      this.#sessionChars += chars;
     }
     entry.version += 1;
     entry.epoch = commit.epoch;
@@ -152,7 +152,7 @@ export class MemorySessionStore implements SessionStore {
   #trim(entry: Entry): void {
     const first = entry.messages.length - this.#limits.maxMessages * PLACES;
     let chars = 0;
-    for (let i = 0; i < first; i += PLACES) chars += contentAt(entry.messages, i).length;
+    for (let i = 0; i < first; i += PLACES) chars += charsOf(entry.messages[i] as ModelMessage);
     entry.messages = entry.messages.slice(first);
     entry.chars -= chars;
     this.#sessionChars -= chars;
@@ -182,20 +182,33 @@ export class MemorySessionStore implements SessionStore {
   }
 }
 
-function contentAt(messages: Messages, at: number): string {
-  return messages[at + 1] as string;
+/** Characters of what a message says; near enough for a bound where that is more than a text. */
+function charsOf({ content }: ModelMessage): number {
+  return typeof content === 'string' ? content.length : JSON.stringify(content).length;
 }
 
-function readMessages(messages: Messages, first: number, end: number): readonly StoredMessage[] {
-  const read: StoredMessage[] = [];
-  for (let i = first; i < end; i += PLACES) {
-    const role = messages[i] as ChatMessage['role'];
-    const content = contentAt(messages, i);
-    const parts = messages[i + 2] as ChatMessage['parts'];
-    const stored = { role, content, timestamp: messages[i + 3] as number, delivery: messages[i + 4] as DeliveryId };
-    read.push(parts === undefined ? stored : { ...stored, parts });
+function readMessages(
+  messages: Messages,
+  first: number,
+  end: number,
+  { maxTokens = Infinity, maxMessages = Infinity }: ReadOptions = {},
+): readonly StoredModelMessage[] {
+  const read: StoredModelMessage[] = [];
+  let total = 0;
+  for (let i = end - PLACES; i >= first && read.length < maxMessages && total < maxTokens; i -= PLACES) {
+    const message = messages[i] as ModelMessage;
+    const tokens = messages[i + 1] as number | undefined;
+    const encoding = messages[i + 4] as Encoding | undefined;
+    read.push({
+      message,
+      timestamp: messages[i + 2] as number,
+      delivery: messages[i + 3] as DeliveryId,
+      ...(tokens === undefined ? {} : { tokens }),
+      ...(encoding === undefined ? {} : { encoding }),
+    });
+    total += tokens ?? Math.ceil(charsOf(message) / CHARS_PER_TOKEN);
   }
-  return read;
+  return read.toReversed();
 }
 
 function keyOf(key: SessionKey): string {

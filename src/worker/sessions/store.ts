@@ -1,8 +1,11 @@
 /**
  * Owns the interface of a session store: what a turn reads and what it commits. A store lives in the agents' thread and is
  * synchronous, as `node:sqlite` is: between the check of a commit's conditions and its effect nothing else runs there.
+ * Messages are the AI SDK's `ModelMessage`s, so that tool calls and their results are kept as models need them.
  */
-import type { ChatMessage, DeliveryId, Reply, StoredMessage } from '../../protocol/index.ts';
+import type { ModelMessage } from 'ai';
+import type { Encoding } from '../../protocol/encodings.ts';
+import type { DeliveryId, Reply } from '../../protocol/index.ts';
 
 /** Names a session: one namespace's history with one agent. */
 export interface SessionKey {
@@ -11,24 +14,53 @@ export interface SessionKey {
   readonly namespace: string;
 }
 
+/** A message to be stored. Plain data: it must survive JSON. */
+export interface NewMessage {
+  readonly message: ModelMessage;
+  /** Tokens by the encoding of the commit; absent for one that nobody counted. */
+  readonly tokens?: number;
+}
+
+export interface StoredModelMessage extends NewMessage {
+  /** When it was committed: Unix time in milliseconds. */
+  readonly timestamp: number;
+  /** The delivery whose turn it came of. */
+  readonly delivery: DeliveryId;
+  /** The encoding that `tokens` was counted with. */
+  readonly encoding?: Encoding;
+}
+
+export interface ReadOptions {
+  /**
+   * Reads the newest messages only, up to and including the one with which their tokens reach this; what nobody counted
+   * is taken for a token every four characters. Default: no limit.
+   */
+  readonly maxTokens?: number;
+  /** Reads as many of the newest messages at most. Default: no limit. */
+  readonly maxMessages?: number;
+}
+
 /** A session as it was when it was loaded; later commits do not show in it. */
 export interface Session {
   /** Rises by one with every commit; 0 for a session that has none. */
   readonly version: number;
-  /** Reads the messages, oldest first. Many agents never do, so that nothing is copied before. */
-  read(): readonly StoredMessage[];
+  /** Reads messages, oldest first. Many agents never do, so that nothing is read or copied before. */
+  read(options?: ReadOptions): readonly StoredModelMessage[];
 }
 
 export interface Commit {
-  /** Undefined for a turn without a session: only the commit record is kept. */
+  /** Undefined for a turn without a session: only the commit records are kept. */
   readonly session: SessionKey | undefined;
-  readonly delivery: DeliveryId;
+  /** The deliveries that the turn answers: its own, then those that were joined to it. */
+  readonly deliveries: readonly [DeliveryId, ...DeliveryId[]];
   /** The version that the turn loaded. */
   readonly version: number;
   /** The owner's epoch. */
   readonly epoch: number;
   /** What the turn adds, in order. */
-  readonly messages: readonly ChatMessage[];
+  readonly messages: readonly NewMessage[];
+  /** What the messages' tokens were counted with. */
+  readonly encoding?: Encoding;
   readonly reply: Reply;
 }
 
@@ -38,8 +70,9 @@ export interface SessionStore {
   /**
    * Adds a turn's messages and its reply, all or nothing, and returns the reply that counts.
    *
-   * At most once per delivery: a second commit changes nothing and returns the first one's reply. Throws
-   * `ORRERY_STALE_OWNER` when the session has moved on from `version`, or was committed to under a newer epoch.
+   * At most once per delivery: when the first of the deliveries has a commit, nothing changes and that one's reply is
+   * returned. Throws `ORRERY_STALE_OWNER` when the session has moved on from `version`, or was committed to under a newer
+   * epoch.
    */
   commit(commit: Commit): Reply;
   /** Returns the reply that a delivery committed, as long as its record is kept. */

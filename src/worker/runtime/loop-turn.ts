@@ -1,0 +1,17 @@
+/** Owns what the model loop needs of its turn beyond what an agent's own code sees. */
+import type { ModelMessage } from 'ai';
+import type { Encoding } from '../../protocol/encodings.ts';
+import type { UserMessage } from '../../protocol/index.ts';
+import type { Turn } from '../agent.ts';
+import type { NewMessage, ReadOptions, StoredModelMessage } from '../sessions/store.ts';
+
+export interface LoopTurn extends Turn {
+  /** Reads the session as it was when the turn began, oldest first. */
+  readSession(options?: ReadOptions): readonly StoredModelMessage[];
+  /** What the caller put before its message: a history of its own, or what was said since. */
+  readonly context: readonly ModelMessage[];
+  /** Sets what the turn adds to its session, in place of the context, the message and the reply's text. */
+  record(messages: readonly NewMessage[], encoding?: Encoding): void;
+  /** Takes what was steered into the turn since the last call, in order of arrival. The turn's reply answers it. */
+  takeSteered(): readonly UserMessage[];
+}
