@@ -29,7 +29,7 @@ import {
 import type { AgentDefinition } from './agent.ts';
 import { AgentRuntime } from './agent-runtime.ts';
 import { type DeltaSender, DeltaStream } from './deltas.ts';
-import { chatMessageOf } from './sessions/convert.ts';
+import { storedMessageOf } from './sessions/convert.ts';
 import type { SessionStore } from './sessions/store.ts';
 import type { ThreadTokens } from './tokens.ts';
 import { type AgentTurn, cancelError } from './turn.ts';
@@ -147,15 +147,7 @@ export class AgentHost implements AgentHostContract {
   }
 
   history(agent: string, session: string): Promise<readonly StoredMessage[]> {
-    const stored = this.#parts.store.load({ agent, namespace: session }).read();
-    return Promise.resolve(
-      stored.map(({ message, timestamp, delivery, tokens }) => ({
-        ...chatMessageOf(message),
-        timestamp,
-        delivery,
-        ...(tokens === undefined ? {} : { tokens }),
-      })),
-    );
+    return Promise.resolve(this.#parts.store.load({ agent, namespace: session }).read().map(storedMessageOf));
   }
 
   stop(timeoutMs: number): Promise<void> {

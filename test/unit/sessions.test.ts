@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { NO_USAGE, type Reply } from '../../src/protocol/index.ts';
+import { chatMessageOf } from '../../src/worker/sessions/convert.ts';
 import { MemorySessionStore, type MemoryStoreOptions } from '../../src/worker/sessions/memory.ts';
 import type { Commit } from '../../src/worker/sessions/store.ts';
 
@@ -32,7 +33,7 @@ function contents(store: MemorySessionStore, key = KEY): readonly string[] {
   return store
     .load(key)
     .read()
-    .map(({ message }) => String(message.content));
+    .map(({ message }) => chatMessageOf(message).content);
 }
 
 /** Commits one turn after another, each on what the one before left. */

@@ -3,7 +3,8 @@
  * it (`ModelMessage`). A way there and back keeps text, images and files; tool calls show as the text of their results.
  */
 import type { FilePart, ImagePart, ModelMessage, TextPart, ToolResultPart } from 'ai';
-import type { ChatMessage, MessagePart } from '../../protocol/index.ts';
+import type { ChatMessage, MessagePart, StoredMessage } from '../../protocol/index.ts';
+import type { StoredModelMessage } from './store.ts';
 
 /** What stands for an image whose exact type is not known: the SDK takes the first half of a media type alone. */
 const IMAGE = 'image';
@@ -40,6 +41,12 @@ export function chatMessageOf({ role, content }: ModelMessage): ChatMessage {
   return parts.some((part) => part.type !== 'text') ? { role, content: text, parts } : { role, content: text };
 }
 
+/** Turns a line of a session into what people see of it. */
+export function storedMessageOf({ message, timestamp, delivery, tokens }: StoredModelMessage): StoredMessage {
+  const line = { ...chatMessageOf(message), timestamp, delivery };
+  return tokens === undefined ? line : { ...line, tokens };
+}
+
 /** The text of a tool's result, as a person may read it. */
 export function resultText({ output }: ToolResultPart): string {
   switch (output.type) {
@@ -48,7 +55,9 @@ export function resultText({ output }: ToolResultPart): string {
       return output.value;
     case 'execution-denied':
       return output.reason ?? 'denied';
-    default:
+    case 'json':
+    case 'error-json':
+    case 'content':
       return JSON.stringify(output.value);
   }
 }
