@@ -4,6 +4,7 @@ import { closeSync, constants, mkdtempSync, openSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import type { OrreryError } from '../../src/protocol/index.ts';
 import { BALANCED, actor, balance, eventually, fixture, startHost } from '../support/host.ts';
 
 /** A pipe whose reader waits in native code until it is disposed. */
@@ -43,6 +44,28 @@ describe('the heartbeat of a slot', () => {
     pipe[Symbol.dispose]();
     await eventually('it ended', () => host.status.zombies === 0);
     expect(host.status.state).toBe('running');
+    expect(balance(host.status)).toEqual(BALANCED);
+  });
+
+  test('heartbeat - at three zombies the owner is told that only a new process helps, and the others are still served', async () => {
+    const fatal = Promise.withResolvers<OrreryError>();
+    const native = { use: fixture('native'), isolation: 'dedicated' } as const;
+    await using host = await startHost(
+      { agents: { one: native, two: native, three: native, well: actor() }, defaultAgent: 'well' },
+      { onFatal: fatal.resolve },
+    );
+    using pipes = new DisposableStack();
+    const held = ['one', 'two', 'three'].map((agent) => host.outcome(agent, pipes.use(namedPipe()).path, agent));
+    for (const outcome of await Promise.all(held))
+      expect(outcome).toMatchObject({ code: 'ORRERY_WORKER_UNRESPONSIVE' });
+    expect(await fatal.promise).toMatchObject({
+      code: 'ORRERY_INTERNAL',
+      message: '3 killed threads live on: only a new process gets rid of them',
+    });
+    expect(host.status.zombies).toBe(3);
+    expect(await host.outcome('well', 'say well')).toEqual({ text: 'well 1' });
+    pipes.dispose();
+    await eventually('they ended', () => host.status.zombies === 0);
     expect(balance(host.status)).toEqual(BALANCED);
   });
 
