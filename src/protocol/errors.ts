@@ -50,6 +50,7 @@ const REGISTRY = {
   ORRERY_ID_CONFLICT: ['request', false, 409, 'The id was used with another body: use a new id.'],
   ORRERY_DUPLICATE_IN_FLIGHT: ['request', false, 409, 'The same message is still being answered: ask again later.'],
   ORRERY_TOO_LARGE: ['request', false, 413, 'Send less, or raise the limit in the configuration.'],
+  ORRERY_CONTEXT_TOO_LARGE: ['request', false, 413, "Send less, or raise the agent's `context.maxTokens`."],
   ORRERY_RATE_LIMITED: ['unavailable', true, 429, 'Wait for `Retry-After` seconds.'],
 
   ORRERY_STARTING: ['state', true, 503, 'The supervisor is still starting.'],
@@ -57,6 +58,7 @@ const REGISTRY = {
   ORRERY_CLOSED: ['state', false, 503, 'This object was closed; create a new one.'],
   ORRERY_CANCELLED: ['state', false, 409, 'The turn was cancelled by its caller.'],
   ORRERY_INTERRUPTED: ['state', true, 503, 'The supervisor stopped before the turn ended.'],
+  ORRERY_SUPERSEDED: ['state', true, 409, 'A newer message interrupted the turn, which begins again with both.'],
 
   ORRERY_MAILBOX_FULL: ['unavailable', true, 429, 'This session has too many messages waiting.'],
   ORRERY_OVERLOADED: ['unavailable', true, 429, 'The host has too many messages under way.'],
@@ -82,6 +84,7 @@ const REGISTRY = {
     'The agent failed too often; `orrery agents restart NAME` tries again.',
   ],
   ORRERY_MODEL_FAILED: ['agent', false, 502, 'The model provider refused the call; its answer is the cause.'],
+  ORRERY_MODEL_ENDLESS: ['agent', false, 502, "The model still called tools at its last step: raise `maxSteps`."],
   ORRERY_MODEL_UNAVAILABLE: ['agent', true, 502, 'The model provider did not answer; the call is tried again.'],
 
   ORRERY_UNCLONEABLE: ['protocol', false, 500, 'Only plain data crosses a thread boundary.'],

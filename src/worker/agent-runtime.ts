@@ -49,7 +49,7 @@ export class AgentRuntime implements AgentContext {
   }
   get tokens(): AgentTokens {
     const { source } = this.spec;
-    const model = source.kind === 'model' ? source.spec.model : undefined;
+    const model = source.kind === 'model' ? source.spec.model : this.#agent.model;
     this.#tokens ??= this.#threadTokens.of(model, this.#agent.tokenizer);
     return this.#tokens;
   }

@@ -31,6 +31,7 @@ export class ThreadTokens {
     const { encoding, exact } = model === undefined ? { encoding: DEFAULT_ENCODING, exact: true } : resolveModel(model);
     return {
       exact,
+      encoding,
       count: async (text, o = {}) => {
         const [encoder, { countInSlices }] = await Promise.all([
           this.#encoder(encoding),

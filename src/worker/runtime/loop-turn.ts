@@ -2,10 +2,14 @@
 import type { ModelMessage } from 'ai';
 import type { Encoding } from '../../protocol/encodings.ts';
 import type { UserMessage } from '../../protocol/index.ts';
-import type { Turn } from '../agent.ts';
+import type { Turn } from '../definition.ts';
 import type { NewMessage, ReadOptions, StoredModelMessage } from '../sessions/store.ts';
 
 export interface LoopTurn extends Turn {
+  /** Whether what the turn adds is kept: a request that brings its whole history keeps no session. */
+  readonly hasSession: boolean;
+  /** Milliseconds until the turn's deadline. */
+  readonly remainingMs: number;
   /** Reads the session as it was when the turn began, oldest first. */
   readSession(options?: ReadOptions): readonly StoredModelMessage[];
   /** What the caller put before its message: a history of its own, or what was said since. */
