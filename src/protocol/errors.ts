@@ -30,6 +30,7 @@ const REGISTRY = {
   ORRERY_CONFIG_NOT_FOUND: ['configuration', false, 400, 'Give -c FILE, or write one with `orrery init`.'],
   ORRERY_CONFIG_UNREADABLE: ['configuration', false, 400, 'The file did not load; its own error is the cause.'],
   ORRERY_DATA_DIR_IN_USE: ['configuration', false, 409, 'Stop the other supervisor or give another --data-dir.'],
+  ORRERY_DATABASE_UNUSABLE: ['configuration', false, 500, 'The message says what is wrong with the file.'],
   ORRERY_PORT_IN_USE: ['configuration', false, 409, 'Give another port, or stop what listens there.'],
   ORRERY_OPEN_BIND: ['configuration', false, 400, 'Set a token for the gateway, or bind to 127.0.0.1.'],
   ORRERY_PEER_MISSING: ['configuration', false, 500, 'Install the package that is named.'],
@@ -66,6 +67,7 @@ const REGISTRY = {
   ORRERY_WORKER_UNRESPONSIVE: ['unavailable', true, 502, 'The agent blocked its thread, which was replaced.'],
   ORRERY_WORKER_OUT_OF_MEMORY: ['unavailable', true, 502, "The agent's thread ran out of heap and was replaced."],
   ORRERY_SLOT_NOT_READY: ['unavailable', true, 503, 'The slot is starting; the call is tried again.'],
+  ORRERY_DATABASE_FAILED: ['unavailable', true, 503, 'The disk is full or too slow; the turn is tried again.'],
   ORRERY_STALE_OWNER: ['unavailable', true, 503, 'The session moved to another owner; the turn is run there.'],
 
   ORRERY_CALL_DEADLINE: ['deadline', true, 504, 'A call to a worker was not answered in time.'],
