@@ -10,8 +10,8 @@ import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from './errors.ts';
 import type { Vocabulary } from './encodings.ts';
 import type { WireOutcomes, WireTurns } from './wire.ts';
-import type { StoredMessage } from './messages.ts';
-import type { CancelCause, RuntimeId, TurnKey } from './turns.ts';
+import type { DeliveryId, StoredMessage } from './messages.ts';
+import type { CancelCause, JoinedMessage, RuntimeId, TurnKey } from './turns.ts';
 
 export interface ModelSpec {
   /** `openai:ID`, `openai-compatible:ID` or `anthropic:ID`. */
@@ -21,6 +21,23 @@ export interface ModelSpec {
   readonly system?: string;
   readonly temperature?: number;
   readonly maxOutputTokens?: number;
+  readonly context?: ContextSpec;
+  /** Model calls of one turn at most; the last of them may call no tools. */
+  readonly maxSteps?: number;
+  /** Models that answer, in this order, where the ones before them do not. */
+  readonly fallback?: readonly string[];
+}
+
+/** How much of a model's context window a turn may fill. Tokens, as the agent's encoding counts them. */
+export interface ContextSpec {
+  /** Of prompt and answer together. Default: the model's own. */
+  readonly maxTokens?: number;
+  /** Kept free for the answer. Default: `maxOutputTokens`, else the model's own limit, at most a third of the window. */
+  readonly reservedForOutput?: number;
+  /** Share of the prompt that one tool's result may take, above 0 and at most 1; a longer one is cut. Default 0.25. */
+  readonly toolResultShare?: number;
+  /** `summary`: what no longer fits is summed up by the model. Default: it is left out. */
+  readonly compaction?: 'summary';
 }
 
 /** What an agent host needs to run one agent runtime. */
@@ -56,6 +73,10 @@ export interface AgentHostContract {
   collect(): Promise<WireOutcomes>;
   /** Aborts turns; each still gets its outcome. Unknown ones are ignored (their outcome is already on its way). */
   cancel(turns: readonly TurnKey[], cause: CancelCause): Promise<void>;
+  /** Offers messages to a turn, in order. What it takes, its outcome names; for one that has ended nothing happens. */
+  steer(turn: TurnKey, messages: readonly JoinedMessage[]): Promise<void>;
+  /** Takes offered messages back; returns those that the turn had not taken and now never will. */
+  unsteer(turn: TurnKey, deliveries: readonly DeliveryId[]): Promise<readonly DeliveryId[]>;
   /** Returns a session's messages, oldest first. */
   history(agent: string, session: string): Promise<readonly StoredMessage[]>;
   /** Stops every agent, ends `collect` and then the resident task. */
@@ -70,6 +91,8 @@ export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> 
   dispatch: Infinity,
   collect: Infinity,
   cancel: 10_000,
+  steer: 10_000,
+  unsteer: 10_000,
   history: 10_000,
   stop: 60_000,
 };

@@ -110,6 +110,12 @@ export class AgentTurn implements LoopTurn {
     ]);
     return this.#history;
   }
+  get hasSession(): boolean {
+    return this.sessionKey !== undefined;
+  }
+  get remainingMs(): number {
+    return Math.max(0, this.request.timeoutMs - (performance.now() - this.#began));
+  }
   get log(): Logger {
     this.#log ??= this.#ctx.log.child({ session: this.request.session, delivery: this.request.id });
     return this.#log;
