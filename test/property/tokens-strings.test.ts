@@ -1,4 +1,4 @@
-import { type Arbitrary, array, assert, constantFrom, integer, nat, oneof, property, string } from 'fast-check';
+import { type Arbitrary, array, assert, constantFrom, integer, nat, oneof, property, string, tuple } from 'fast-check';
 import { readFileSync } from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { isSafeCut, safeCut } from '../../src/protocol/encodings.ts';
@@ -244,3 +244,18 @@ test(
     );
   },
 );
+
+test('tokens - safeCut finds the same place behind runs of one unit, however long, as a look at every unit does', () => {
+  const unit = constantFrom(' ', '\n', '\t', 'a', '-', '\\', ']', '漢', '。', '\ud83d', '\u0000');
+  const run = tuple(unit, constantFrom(1, 2, 1_023, 1_024, 1_025, 1_026, 3_000)).map(([u, n]) => u.repeat(n));
+  assert(
+    property(array(run, { minLength: 1, maxLength: 6 }), nat(200), (runs, near) => {
+      const text = runs.join('');
+      let expected = near;
+      while (expected > 0 && !isSafeCut(text, expected)) expected--;
+      if (expected === 0) for (expected = near + 1; expected < text.length && !isSafeCut(text, expected);) expected++;
+      expect(safeCut(text, 0, near)).toBe(near >= text.length ? text.length : Math.min(expected, text.length));
+    }),
+    { numRuns: 300 },
+  );
+});

@@ -71,8 +71,16 @@ function spaceEnd(bytes: Uint8Array, classes: Uint8Array, start: number, end: nu
   while (at < end) {
     const found = classAt(bytes, classes, at);
     if ((found & SPACE) === 0) break;
-    last = at;
-    at += widthOf(bytes[at]!);
+    const byte = bytes[at]!;
+    if (byte < 0x80) {
+      // A run of one character can be a megabyte long. The zero behind the text ends it.
+      do at++;
+      while (bytes[at] === byte);
+      last = at - 1;
+    } else {
+      last = at;
+      at += widthOf(byte);
+    }
     if ((found & BREAK) !== 0) afterBreak = at;
   }
   if (afterBreak >= 0) return afterBreak;
