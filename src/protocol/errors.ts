@@ -86,7 +86,7 @@ const REGISTRY = {
     'The agent failed too often; `orrery agents restart NAME` tries again.',
   ],
   ORRERY_MODEL_FAILED: ['agent', false, 502, 'The model provider refused the call; its answer is the cause.'],
-  ORRERY_MODEL_ENDLESS: ['agent', false, 502, "The model still called tools at its last step: raise `maxSteps`."],
+  ORRERY_MODEL_ENDLESS: ['agent', false, 502, 'The model still called tools at its last step: raise `maxSteps`.'],
   ORRERY_MODEL_UNAVAILABLE: ['agent', true, 502, 'The model provider did not answer; the call is tried again.'],
 
   ORRERY_UNCLONEABLE: ['protocol', false, 500, 'Only plain data crosses a thread boundary.'],

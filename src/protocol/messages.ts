@@ -45,6 +45,19 @@ export interface Reply {
   readonly steps: number;
 }
 
+/**
+ * What a message does that comes while its session has others: `followup` waits for a turn of its own; `collect` joins what waits into one turn;
+ * `interrupt` aborts the running turn, which begins again with it; `steer` is put into the running turn before its next step.
+ */
+export type QueueMode = 'followup' | 'collect' | 'interrupt' | 'steer';
+
+export const QUEUE_MODES: readonly QueueMode[] = ['followup', 'collect', 'interrupt', 'steer'];
+
+/** Tells whether a value names a queue mode. */
+export function isQueueMode(value: unknown): value is QueueMode {
+  return QUEUE_MODES.some((mode) => mode === value);
+}
+
 /** A caller's own context for a turn: `replace` = the whole history, and no session is kept; `append` = said before the message. */
 export interface TurnContext {
   readonly mode: 'replace' | 'append';
@@ -68,6 +81,8 @@ export interface InboundMessage {
   readonly context?: TurnContext;
   /** An agent that the caller named outright: no rule applies, and one that does not exist is `ORRERY_AGENT_UNKNOWN`. */
   readonly agent?: string;
+  /** The queue mode of this message. Default: its channel's for the session. */
+  readonly queue?: QueueMode;
 }
 
 /** The answer to an accepted message: what the channel sends, and what is kept under the message's id. */
@@ -77,6 +92,11 @@ export interface DeliveredReply extends Reply {
   readonly agent: string;
   /** The namespace in its written form. */
   readonly namespace: string;
+  /**
+   * The delivery whose turn answered this one too, where it was joined to that: the same reply goes out under each id, and a
+   * network where all read the same room need send only the one without `by`.
+   */
+  readonly by?: DeliveryId;
 }
 
 /**

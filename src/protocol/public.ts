@@ -18,6 +18,7 @@ export type {
   OutboundError,
   OutboundMessage,
   OutboundTarget,
+  QueueMode,
   Reply,
   TurnContext,
   Usage,

@@ -27,14 +27,17 @@ export interface TurnRequest {
   /** Whether text deltas are wanted. */
   readonly stream: boolean;
   readonly message: UserMessage;
+  /** Further messages that the turn is to answer, in order of arrival; never with a `context`. */
+  readonly joined?: readonly JoinedMessage[];
   readonly metadata?: Readonly<Record<string, string>>;
   readonly context?: TurnContext;
 }
 
 export type TurnOutcome =
-  | { readonly turn: TurnKey; readonly reply: Reply }
+  /** `answers`: the joined and steered deliveries that the commit recorded beside the turn's own, in order; absent for none. */
+  | { readonly turn: TurnKey; readonly reply: Reply; readonly answers?: readonly DeliveryId[] }
   /** `streamed`: text deltas of the failed attempt have gone out, so that a listener must be told to forget them. */
   | { readonly turn: TurnKey; readonly error: WireError; readonly streamed: boolean };
 
-/** Why a turn is aborted. */
-export type CancelCause = 'cancelled' | 'shutdown';
+/** Why a turn is aborted. `superseded`: it begins again together with a newer message. */
+export type CancelCause = 'cancelled' | 'shutdown' | 'superseded';

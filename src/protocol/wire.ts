@@ -3,11 +3,11 @@
  * again: a batch as one flat list costs an eighth of the same batch of objects, and half of a list of tuples.
  */
 import type { WireError } from './errors.ts';
-import { NO_USAGE, type Reply } from './messages.ts';
+import { type DeliveryId, NO_USAGE, type Reply } from './messages.ts';
 import type { TurnKey, TurnOutcome, TurnRequest } from './turns.ts';
 
 /** What of a turn is seldom there. */
-type TurnRest = Partial<Pick<TurnRequest, 'attempt' | 'timeoutMs' | 'stream' | 'metadata' | 'context'>> & {
+type TurnRest = Partial<Pick<TurnRequest, 'attempt' | 'timeoutMs' | 'stream' | 'joined' | 'metadata' | 'context'>> & {
   readonly parts?: TurnRequest['message']['parts'];
 };
 
@@ -17,12 +17,12 @@ type TurnPlace = TurnKey | string | TurnRest | null;
 const TURN_PLACES = 6;
 
 /**
- * Three places an outcome. A reply: the turn's key, content, and `[inputTokens, outputTokens, steps]` or null for none. A failure: key, error,
- * and whether text went out before it.
+ * Three places an outcome. A reply: the turn's key, content, and `[inputTokens, outputTokens, steps]`, with the ids of what it answers beside its
+ * own, or null for none of all that. A failure: key, error, and whether text went out before it.
  */
 export type WireOutcomes = readonly OutcomePlace[];
 export type OutcomePlace = TurnKey | string | WireError | ReplyCounts | boolean | null;
-type ReplyCounts = readonly [inputTokens: number, outputTokens: number, steps: number];
+type ReplyCounts = readonly [inputTokens: number, outputTokens: number, steps: number, answers?: readonly DeliveryId[]];
 const OUTCOME_PLACES = 3;
 
 export function packTurns(turns: readonly TurnRequest[], defaultTimeoutMs: number): WireTurns {
@@ -61,9 +61,12 @@ export function packOutcome(outcome: TurnOutcome, wire: OutcomePlace[]): void {
     wire.push(outcome.turn, outcome.error, outcome.streamed);
     return;
   }
-  const { message, usage, steps } = outcome.reply;
-  const none = usage === NO_USAGE && steps === 0;
-  wire.push(outcome.turn, message.content, none ? null : [usage.inputTokens, usage.outputTokens, steps]);
+  const { answers, reply } = outcome;
+  const { message, usage, steps } = reply;
+  const { inputTokens, outputTokens } = usage;
+  if (answers) wire.push(outcome.turn, message.content, [inputTokens, outputTokens, steps, answers]);
+  else if (usage === NO_USAGE && steps === 0) wire.push(outcome.turn, message.content, null);
+  else wire.push(outcome.turn, message.content, [inputTokens, outputTokens, steps]);
 }
 
 export function unpackOutcomes(wire: WireOutcomes): readonly TurnOutcome[] {
@@ -71,8 +74,14 @@ export function unpackOutcomes(wire: WireOutcomes): readonly TurnOutcome[] {
   for (let i = 0; i < wire.length; i += OUTCOME_PLACES) {
     const turn = wire[i] as TurnKey;
     const said = wire[i + 1] as string | WireError;
-    if (typeof said !== 'string') outcomes.push({ turn, error: said, streamed: wire[i + 2] === true });
-    else outcomes.push({ turn, reply: replyOf(said, wire[i + 2] as ReplyCounts | null) });
+    if (typeof said !== 'string') {
+      outcomes.push({ turn, error: said, streamed: wire[i + 2] === true });
+      continue;
+    }
+    const counts = wire[i + 2] as ReplyCounts | null;
+    const answers = counts?.[3];
+    const reply = replyOf(said, counts);
+    outcomes.push(answers ? { turn, reply, answers } : { turn, reply });
   }
   return outcomes;
 }
@@ -85,16 +94,17 @@ function replyOf(content: string, counts: ReplyCounts | null): Reply {
 }
 
 function restOf(turn: TurnRequest, defaultTimeoutMs: number): TurnRest | null {
-  const { message, attempt, timeoutMs, stream, metadata, context } = turn;
+  const { message, attempt, timeoutMs, stream, joined, metadata, context } = turn;
   const { parts } = message;
   const named = metadata !== undefined && !isEmpty(metadata);
-  const usual = attempt === 1 && timeoutMs === defaultTimeoutMs && !stream && !parts && !context && !named;
+  const usual = attempt === 1 && timeoutMs === defaultTimeoutMs && !stream && !parts && !context && !joined && !named;
   if (usual) return null;
   return {
     ...(attempt === 1 ? {} : { attempt }),
     ...(timeoutMs === defaultTimeoutMs ? {} : { timeoutMs }),
     ...(stream ? { stream } : {}),
     ...(parts === undefined ? {} : { parts }),
+    ...(joined === undefined ? {} : { joined }),
     ...(named ? { metadata } : {}),
     ...(context === undefined ? {} : { context }),
   };

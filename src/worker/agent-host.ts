@@ -12,6 +12,8 @@ import {
   type AgentSpec,
   type AgentStartResult,
   type CancelCause,
+  type DeliveryId,
+  type JoinedMessage,
   OrreryError,
   type RuntimeId,
   SLOT_WORD,
@@ -45,11 +47,19 @@ export interface AgentHostParts {
   readonly turnTimeoutMs: number;
 }
 
+const NOTHING_OFFERED: readonly JoinedMessage[] = [];
+
 /** How many microtasks a `dispatch` waits for its turns. An agent that only yields takes some twenty. */
 const RECEIPT_TICKS = 64;
 
 /** Milliseconds that turns may be begun in one turn of the loop before the rest waits for the next. */
 const MAX_RUN_MS = 20;
+
+/** A turn that was received and not begun, with what was offered to it meanwhile. */
+interface HeldTurn {
+  readonly request: TurnRequest;
+  offered: readonly JoinedMessage[];
+}
 
 /** How many turns of one `dispatch` have not settled. */
 interface ReceiptWindow {
@@ -64,7 +74,7 @@ export class AgentHost implements AgentHostContract {
   readonly #turns = new KeyTable<AgentTurn>();
   #outcomes: OutcomePlace[] = [];
   /** Turns that were received and not begun, so that the loop turns in between. */
-  readonly #held: TurnRequest[] = [];
+  readonly #held: HeldTurn[] = [];
   #releasing = false;
   #marked = false;
   #turnedAt = 0;
@@ -105,7 +115,7 @@ export class AgentHost implements AgentHostContract {
     for (const turn of turns) {
       if (this.#held.length === 0 && this.#mayRun()) this.#begin(turn, window);
       else {
-        this.#held.push(turn);
+        this.#held.push({ request: turn, offered: [] });
         window.open -= 1;
       }
     }
@@ -134,16 +144,36 @@ export class AgentHost implements AgentHostContract {
   cancel(turns: readonly TurnKey[], cause: CancelCause): Promise<void> {
     const wanted = new Set(turns);
     for (const turn of this.#turns.values()) if (wanted.has(turn.key)) turn.abort(cancelError(cause));
-    for (const turn of this.#held.splice(0)) {
-      if (!wanted.has(turn.turn)) {
-        this.#held.push(turn);
+    for (const held of this.#held.splice(0)) {
+      const { turn } = held.request;
+      if (!wanted.has(turn)) {
+        this.#held.push(held);
         continue;
       }
       // Main numbers turns as it sends them: one that is dropped here must not shift the count of those behind it.
       Atomics.add(this.#parts.words, SLOT_WORD.begun, 1);
-      this.#settle({ turn: turn.turn, error: toWire(cancelError(cause)), streamed: false }, { open: Infinity });
+      this.#settle({ turn, error: toWire(cancelError(cause)), streamed: false }, { open: Infinity });
     }
     return Promise.resolve();
+  }
+
+  steer(turn: TurnKey, messages: readonly JoinedMessage[]): Promise<void> {
+    const { store } = this.#parts;
+    // One that was answered before, as a restart may bring it, finds its stored reply in a turn of its own.
+    const settled = messages.findIndex(({ id }) => store.commitOf(id));
+    const fresh = settled < 0 ? messages : messages.slice(0, settled);
+    const held = this.#held.find(({ request }) => request.turn === turn);
+    if (held) held.offered = [...held.offered, ...fresh];
+    else this.#running(turn)?.steer(fresh);
+    return Promise.resolve();
+  }
+
+  unsteer(turn: TurnKey, deliveries: readonly DeliveryId[]): Promise<readonly DeliveryId[]> {
+    const held = this.#held.find(({ request }) => request.turn === turn);
+    if (!held) return Promise.resolve(this.#running(turn)?.unsteer(deliveries) ?? []);
+    const back = held.offered.filter(({ id }) => deliveries.includes(id));
+    held.offered = held.offered.filter(({ id }) => !deliveries.includes(id));
+    return Promise.resolve(back.map(({ id }) => id));
   }
 
   history(agent: string, session: string): Promise<readonly StoredMessage[]> {
@@ -218,15 +248,20 @@ export class AgentHost implements AgentHostContract {
       this.#releasing = false;
       const window: ReceiptWindow = { open: Infinity };
       while (this.#held.length > 0 && this.#mayRun()) {
-        const turn = this.#held.shift();
-        if (turn) this.#begin(turn, window);
+        const held = this.#held.shift();
+        if (held) this.#begin(held.request, window, held.offered);
       }
       this.#tellRunning();
       if (this.#held.length > 0) this.#releaseLater();
     });
   }
 
-  #begin(request: TurnRequest, window: ReceiptWindow): void {
+  #running(key: TurnKey): AgentTurn | undefined {
+    for (const turn of this.#turns.values()) if (turn.key === key) return turn;
+    return undefined;
+  }
+
+  #begin(request: TurnRequest, window: ReceiptWindow, offered: readonly JoinedMessage[] = NOTHING_OFFERED): void {
     Atomics.add(this.#parts.words, SLOT_WORD.begun, 1);
     const runtime = this.#runtimes.get(request.runtime);
     if (!runtime || this.#stopped) {
@@ -236,12 +271,17 @@ export class AgentHost implements AgentHostContract {
     }
     const deltas = request.stream ? new DeltaStream(request.turn, this.#parts.deltas) : undefined;
     const turn = runtime.open(request, deltas);
+    if (offered.length > 0) turn.steer(offered);
     const key = this.#turns.add(turn);
     runtime.run(turn).then(
       (reply) => {
         this.#turns.delete(key);
         deltas?.drop();
-        this.#settle({ turn: request.turn, reply }, window);
+        const { joined: answers } = turn;
+        this.#settle(
+          answers.length === 0 ? { turn: request.turn, reply } : { turn: request.turn, reply, answers },
+          window,
+        );
       },
       (error: unknown) => {
         this.#turns.delete(key);

@@ -72,8 +72,13 @@ export class AgentRuntime implements AgentContext {
     }
   }
 
-  /** Makes the turn of a request; {@link run} runs it. */
-  open(request: TurnRequest, deltas?: DeltaStream): AgentTurn {
+  /**
+   * Makes the turn of a request; {@link run} runs it. A joined delivery that has a commit was answered by an earlier turn: then none of
+   * the joined is answered here, and main gives each its own turn, in which the stored reply is found.
+   */
+  open(asked: TurnRequest, deltas?: DeltaStream): AgentTurn {
+    const settled = asked.joined?.some(({ id }) => this.#store.commitOf(id)) ?? false;
+    const request = settled ? { ...asked, joined: [] } : asked;
     const key = sessionOf(this.spec.agent, request);
     const session = key && this.#store.load(key);
     return new AgentTurn(this, request, key, session, deltas);
@@ -83,11 +88,14 @@ export class AgentRuntime implements AgentContext {
   async run(turn: AgentTurn): Promise<Reply> {
     const { request, sessionKey, session } = turn;
     const committed = this.#store.commitOf(request.id);
-    if (committed) return committed;
+    if (committed) {
+      turn.disown();
+      return committed;
+    }
     const key = this.#running.add(turn);
     try {
       const reply = await this.#runAs(() => runTurn(this.#agent, turn));
-      return this.#store.commit({
+      const stored = this.#store.commit({
         session: sessionKey,
         deliveries: [request.id, ...turn.joined],
         version: session?.version ?? 0,
@@ -96,6 +104,8 @@ export class AgentRuntime implements AgentContext {
         ...(turn.encoding === undefined ? {} : { encoding: turn.encoding }),
         reply,
       });
+      if (stored !== reply) turn.disown();
+      return stored;
     } finally {
       this.#running.delete(key);
       if (this.#running.size === 0) this.#idle?.();

@@ -21,6 +21,7 @@ import {
 import type { ModelMessage } from 'ai';
 import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
 import type { DeltaStream } from './deltas.ts';
+import { joinMessages } from './join-messages.ts';
 import type { LoopTurn } from './runtime/loop-turn.ts';
 import { chatMessageOf, modelMessageOf } from './sessions/convert.ts';
 import type { NewMessage, ReadOptions, Session, SessionKey, StoredModelMessage } from './sessions/store.ts';
@@ -28,6 +29,7 @@ import type { NewMessage, ReadOptions, Session, SessionKey, StoredModelMessage }
 /** Characters of one reply; an agent that yields without end is stopped there (`ORRERY_AGENT_BAD_REPLY`). */
 export const MAX_REPLY_CHARS: number = 8 * 1024 * 1024;
 
+const NOTHING_SAID: readonly UserMessage[] = [];
 const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 
 /** What an agent sees of its turn. Costly fields are made when they are read: an echo reads none of them. */
@@ -48,8 +50,9 @@ export class AgentTurn implements LoopTurn {
   readonly #began = performance.now();
   #steered: JoinedMessage[] = [];
   #transcript: readonly NewMessage[] | undefined;
-  /** Further deliveries that this turn answers: those that were steered into it and taken. */
-  readonly joined: DeliveryId[] = [];
+  #message: UserMessage | undefined;
+  /** Further deliveries that this turn answers: those that were joined to it, then those that were steered into it and taken. */
+  readonly joined: DeliveryId[];
   /** What the transcript's tokens were counted with. */
   encoding: Encoding | undefined;
   usage: Usage = NO_USAGE;
@@ -64,6 +67,7 @@ export class AgentTurn implements LoopTurn {
   ) {
     this.#ctx = ctx;
     this.request = request;
+    this.joined = request.joined?.map(({ id }) => id) ?? [];
     this.sessionKey = sessionKey;
     this.session = session;
     this.deltas = deltas;
@@ -82,7 +86,13 @@ export class AgentTurn implements LoopTurn {
     return this.request.stream;
   }
   get message(): UserMessage {
-    return this.request.message;
+    if (!this.request.joined?.length) return this.request.message;
+    this.#message ??= joinMessages(this.messages);
+    return this.#message;
+  }
+  get messages(): readonly UserMessage[] {
+    const { message, joined = [] } = this.request;
+    return [message, ...joined.map((other) => other.message)];
   }
   get metadata(): Readonly<Record<string, string>> {
     return this.request.metadata ?? NO_METADATA;
@@ -152,16 +162,34 @@ export class AgentTurn implements LoopTurn {
   /** What the turn adds to its session: what the loop recorded, else the message and the reply. */
   transcript({ message }: Reply): readonly NewMessage[] {
     if (this.#transcript) return this.#transcript;
-    const said = [...this.context, modelMessageOf(this.message), message];
+    const said = [...this.context, ...this.messages.map(modelMessageOf), message];
     return said.map((added) => ({ message: added }));
   }
 
-  /** Hands the turn a message that came while it runs; the loop takes it before its next step, or nobody does. */
-  steer(message: JoinedMessage): void {
-    this.#steered.push(message);
+  /** Offers messages that came while the turn runs; the loop takes them before its next step, or nobody does. */
+  steer(messages: readonly JoinedMessage[]): void {
+    this.#steered.push(...messages);
+  }
+
+  /** Takes back what was offered; returns those that were not taken, and now never will be. */
+  unsteer(deliveries: readonly DeliveryId[]): readonly DeliveryId[] {
+    const kept: JoinedMessage[] = [];
+    const back: DeliveryId[] = [];
+    for (const offered of this.#steered) {
+      if (deliveries.includes(offered.id)) back.push(offered.id);
+      else kept.push(offered);
+    }
+    this.#steered = kept;
+    return back;
+  }
+
+  /** The delivery had been committed before: its reply is there, and answers none of those that came since. */
+  disown(): void {
+    this.joined.length = 0;
   }
 
   takeSteered(): readonly UserMessage[] {
+    if (this.#steered.length === 0) return NOTHING_SAID;
     const taken = this.#steered;
     this.#steered = [];
     this.joined.push(...taken.map(({ id }) => id));
@@ -223,9 +251,14 @@ export function runTurn(agent: AgentDefinition, turn: AgentTurn): Promise<Reply>
 
 /** The error of an aborted turn, by its cause. */
 export function cancelError(cause: CancelCause): OrreryError {
-  return cause === 'cancelled'
-    ? new OrreryError('ORRERY_CANCELLED', 'The turn was cancelled')
-    : new OrreryError('ORRERY_INTERRUPTED', 'The host stopped before the turn ended');
+  switch (cause) {
+    case 'cancelled':
+      return new OrreryError('ORRERY_CANCELLED', 'The turn was cancelled');
+    case 'superseded':
+      return new OrreryError('ORRERY_SUPERSEDED', 'A newer message interrupted the turn');
+    case 'shutdown':
+      return new OrreryError('ORRERY_INTERRUPTED', 'The host stopped before the turn ended');
+  }
 }
 
 /**

@@ -18,6 +18,7 @@ import {
   type CancelCause,
   type DeliveryListener,
   type InboundMessage,
+  type JoinedMessage,
   NO_USAGE,
   OrreryError,
   type OutboundError,
@@ -39,6 +40,8 @@ export class FakeSlot implements TurnHost {
   generation = 1;
   /** Turns that the slot has and that have not ended. */
   readonly running: Map<string, TurnRequest> = new Map();
+  /** What was offered to turns and not taken back, by their keys. */
+  readonly steered: Map<number, readonly JoinedMessage[]> = new Map();
   readonly cancelled: { readonly id: string; readonly cause: CancelCause }[] = [];
   /** While set, calls do not reach the slot. */
   held: Promise<readonly TurnOutcome[]> | undefined;
@@ -60,6 +63,20 @@ export class FakeSlot implements TurnHost {
       this.begun.push(turn);
     }
     return Promise.resolve([]);
+  }
+
+  steer(turn: number, messages: readonly JoinedMessage[]): Promise<void> {
+    this.steered.set(turn, [...(this.steered.get(turn) ?? []), ...messages]);
+    return Promise.resolve();
+  }
+
+  unsteer(turn: number, deliveries: readonly string[]): Promise<readonly string[]> {
+    const offered = this.steered.get(turn) ?? [];
+    this.steered.set(
+      turn,
+      offered.filter(({ id }) => !deliveries.includes(id)),
+    );
+    return Promise.resolve(offered.map(({ id }) => id).filter((id) => deliveries.includes(id)));
   }
 
   cancel(turns: readonly number[], cause: CancelCause): Promise<void> {

@@ -9,13 +9,18 @@ import {
   type InboundMessage,
   OrreryError,
   type OutboundTarget,
+  type QueueMode,
   type RuntimeId,
   type TurnKey,
   type WireError,
+  toWire,
   transitionDelivery,
 } from '../../protocol/index.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { Origin } from './origin.ts';
+
+/** Why a delivery is given up by its caller or its host. */
+export type AbortCause = Exclude<CancelCause, 'superseded'>;
 
 export class Delivery {
   readonly id: DeliveryId;
@@ -26,6 +31,7 @@ export class Delivery {
   readonly origin: Origin;
   readonly listener: DeliveryListener | undefined;
   readonly mailbox: Mailbox<Delivery>;
+  readonly mode: QueueMode;
   /** Names it among the unfinished ones. */
   key = -1;
   state: DeliveryState = { status: 'accepted' };
@@ -36,8 +42,12 @@ export class Delivery {
   /** Names its present turn on its slot. */
   turn: TurnKey = -1;
   runtime: RuntimeId | undefined;
-  /** Set when its running turn was told to end: whatever becomes of that attempt, there is no other one. */
-  aborted: CancelCause | undefined;
+  /** Set when it was cancelled in a running turn: whatever becomes of that attempt, there is no other one. */
+  aborted: AbortCause | undefined;
+  /** Its running turn was told to end, so that it begins again with a newer message. */
+  superseded = false;
+  /** The delivery whose turn answered this one as well. */
+  by: DeliveryId | undefined;
   /** Characters of the present attempt's text that the listener has. */
   sentChars = 0;
   typing: Disposable | undefined;
@@ -59,6 +69,7 @@ export class Delivery {
     this.origin = origin;
     this.mailbox = mailbox;
     this.listener = listener;
+    this.mode = inbound.queue ?? origin.queue?.(inbound.namespace) ?? 'followup';
   }
 
   get target(): OutboundTarget {
@@ -76,6 +87,9 @@ export class Delivery {
   }
 }
 
+/** How a delivery is given up. */
+export type Death = readonly [reason: DeadReason, error: WireError];
+
 /** Why a delivery dies of an error that is not tried again. */
 export function deadReason(code: string | undefined): DeadReason {
   switch (code) {
@@ -92,11 +106,18 @@ export function deadReason(code: string | undefined): DeadReason {
   }
 }
 
-/** The error of a delivery that is given up before its turn, or instead of another attempt. */
-export function abortError(cause: CancelCause): OrreryError {
-  return cause === 'cancelled'
-    ? new OrreryError('ORRERY_CANCELLED', 'The message was cancelled before its turn')
-    : new OrreryError('ORRERY_INTERRUPTED', 'The host stopped');
+/** The end of a delivery that is given up before its turn, or instead of another attempt. */
+export function abortion(cause: AbortCause): Death {
+  const error =
+    cause === 'cancelled'
+      ? new OrreryError('ORRERY_CANCELLED', 'The message was cancelled before its turn')
+      : new OrreryError('ORRERY_INTERRUPTED', 'The host stopped');
+  return [deadReason(error.code), toWire(error)];
+}
+
+/** The end of a delivery that has no attempt left, or may have none. */
+export function exhaustion(delivery: Delivery, error: WireError, reason: DeadReason): Death {
+  return [reason, withDetails(error, { attempts: delivery.attempts })];
 }
 
 /** Adds facts to an error without changing what it says. */

@@ -1,24 +1,24 @@
 /**
- * Owns accepted deliveries from the mailbox to their end: dispatch, outcome, retry, death. One turn of a session at a time;
- * nothing waits here for anything but its own session, its agent and its slot.
+ * Owns accepted deliveries from the mailbox to their outcome: dispatch, retry, abort. One turn of a session at a time; nothing
+ * waits here for anything but its own session, its agent and its slot.
  *
  *   accepted -> mailbox (FIFO per session) -> runtime lane (bounded turns) -> slot lane (batches) -> outcome
- *     reply            -> committed -> outbox -> answered
+ *     reply            -> committed -> outbox -> answered, with all whom the outcome names
  *     error, retryable -> retrying (holds its session) -> runtime lane again
  *     error            -> dead, and the sender is told
+ *
+ * A turn is known by its lead, the mailbox's active delivery. Others are joined to it when its request is made, and stand in the
+ * mailbox again when it ends without an answer for them (docs/decisions/0006-queue-modes.md).
  */
-import type { Logger } from 'pino';
-import { type Backoff, backoffDelayMs } from '../../lib/backoff.ts';
-import { KeyTable } from '../../lib/key-table.ts';
+import { backoffDelayMs } from '../../lib/backoff.ts';
 import {
   type Accepted,
-  type CancelCause,
   type DeadReason,
   type DeliveryId,
   type DeliveryListener,
   ERRORS,
   type InboundMessage,
-  OrreryError,
+  type OrreryError,
   type Reply,
   type RuntimeId,
   type TurnKey,
@@ -27,42 +27,34 @@ import {
   isErrorCode,
   toWire,
 } from '../../protocol/index.ts';
-import type { Account } from './account.ts';
-import type { DeadLetters } from './dead-letters.ts';
-import { Delivery, abortError, deadReason, withDetails } from './delivery.ts';
-import type { Journal } from './journal.ts';
+import { type AbortCause, type Death, Delivery, abortion, deadReason, exhaustion, withDetails } from './delivery.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
+import { Ledger, type LedgerOptions } from './ledger.ts';
+import { quiet, tell } from './listening.ts';
 import { type SlotLoss, TELLING_ENDS, isSuspect } from './loss.ts';
 import { type Mailbox, Mailboxes, sessionKey } from './mailbox.ts';
 import type { Origin } from './origin.ts';
-import { Outbox } from './outbox.ts';
 import { Roster } from './roster.ts';
+import { Turns } from './turns.ts';
 
-export interface EngineOptions {
-  readonly journal: Journal;
-  readonly account: Account;
-  readonly deadLetters: DeadLetters;
-  readonly log: Logger;
+export interface EngineOptions extends LedgerOptions {
   readonly maxAttempts: number;
   readonly turnTimeoutMs: number;
   readonly maxTurnsPerAgent: number;
-  readonly retry: Backoff;
-  /** Sends of one reply before it is undeliverable. */
-  readonly maxSends: number;
   readonly pickReplica: (session: string, runtimes: readonly RuntimeId[]) => RuntimeId | undefined;
-  readonly random: () => number;
 }
+
+const SLOT_ENDED: WireError = { name: 'OrreryError', message: 'Its slot ended', code: 'ORRERY_WORKER_EXITED' };
 
 export class DeliveryEngine {
   readonly #options: EngineOptions;
   readonly #mailboxes = new Mailboxes<Delivery>();
-  readonly #deliveries = new KeyTable<Delivery>();
   readonly #slots = new Map<number, SlotLane>();
-  readonly #outbox: Outbox;
+  readonly #ledger: Ledger;
+  readonly #turns: Turns;
   readonly roster: Roster;
   /** Deliveries taken over so far. */
   #taken = 0;
-  #idle: (() => void)[] = [];
 
   constructor(options: EngineOptions) {
     this.#options = options;
@@ -72,20 +64,17 @@ export class DeliveryEngine {
       begin: (delivery, lane) => this.#begin(delivery, lane),
       refuse: (delivery, error) => this.#die(delivery, 'agent-stopped', error),
     });
-    this.#outbox = new Outbox({
-      maxSends: options.maxSends,
-      backoff: options.retry,
-      random: options.random,
-      log: options.log,
-      answered: (delivery) => this.#answered(delivery),
-      undeliverable: (delivery, error) => this.#undeliverable(delivery, error),
-      idle: (delivery) => this.#mailboxes.release(delivery.mailbox),
+    this.#ledger = new Ledger(options, (delivery) => this.#mailboxes.release(delivery.mailbox));
+    this.#turns = new Turns({
+      ledger: this.#ledger,
+      abort: (delivery) => this.#die(delivery, ...abortion(delivery.aborted ?? 'cancelled')),
+      next: (mailbox) => this.#next(mailbox),
     });
   }
 
   /** Unfinished deliveries. */
   get pending(): number {
-    return this.#deliveries.size;
+    return this.#ledger.pending;
   }
 
   /** Sessions that have something under way. */
@@ -113,52 +102,38 @@ export class DeliveryEngine {
   ): void {
     this.#taken += 1;
     const delivery = new Delivery(accepted.id, this.#taken, inbound, accepted.agent, origin, mailbox, listener);
-    delivery.key = this.#deliveries.add(delivery);
-    this.#options.account.pending += 1;
-    origin.book.pending += 1;
+    this.#ledger.add(delivery);
     mailbox.push(delivery);
     if (!mailbox.active) this.#next(mailbox);
+    else if (delivery.mode === 'steer' || delivery.mode === 'interrupt') this.#intrude(delivery, mailbox.active);
+  }
+
+  /** A message that need not wait came behind a turn. One that is not sent yet will have it joined or offered then. */
+  #intrude(newest: Delivery, lead: Delivery): void {
+    const lane = this.#laneOf(lead);
+    if (lane?.runs(lead)) this.#turns.intrude(newest, lead, lane);
   }
 
   /** Aborts a delivery wherever it is; false when it is not under way. */
-  cancel(id: DeliveryId, cause: CancelCause = 'cancelled'): boolean {
-    for (const delivery of this.#deliveries.values()) if (delivery.id === id) return this.#cancel(delivery, cause);
-    return false;
-  }
-
-  #cancel(delivery: Delivery, cause: CancelCause): boolean {
-    if (delivery.state.status === 'committed' || delivery.state.status === 'dead') return false;
-    const lane = this.#laneOf(delivery);
-    if (lane && !lane.unqueue(delivery)) {
-      // Its outcome decides: a turn that committed before the abort reached it is answered.
-      delivery.aborted = cause;
-      lane.host.cancel([delivery.turn], cause).catch(() => undefined);
-      return true;
-    }
-    if (lane) this.roster.finished(delivery);
-    this.roster.withdraw(delivery);
-    this.#abort(delivery, cause);
-    return true;
+  cancel(id: DeliveryId, cause: AbortCause = 'cancelled'): boolean {
+    const delivery = this.#ledger.find(id);
+    return delivery !== undefined && this.#cancel(delivery, cause);
   }
 
   /** Aborts every delivery that came from an origin, or all of them. */
-  abort(cause: CancelCause, origin?: Origin): void {
-    for (const delivery of this.#inOrder()) {
+  abort(cause: AbortCause, origin?: Origin): void {
+    for (const delivery of this.#ledger.inOrder()) {
       if (!origin || delivery.origin === origin) this.#cancel(delivery, cause);
     }
   }
 
   /** Resolves when nothing is unfinished. */
   idle(): Promise<void> {
-    if (this.#deliveries.size === 0) return Promise.resolve();
-    return new Promise((resolve) => {
-      this.#idle.push(resolve);
-    });
+    return this.#ledger.idle();
   }
 
   close(): void {
-    this.#outbox.close();
-    for (const delivery of this.#deliveries.values()) clearTimeout(delivery.retryTimer);
+    this.#ledger.close();
   }
 
   // What the slots tell
@@ -168,7 +143,9 @@ export class DeliveryEngine {
       this.#slots.get(host.number) ??
       new SlotLane(host, this.#options.turnTimeoutMs, {
         outcomes: (_, outcomes) => this.outcomes(outcomes, lane),
-        refused: (delivery, error) => this.#refused(delivery, error),
+        sending: (delivery) => this.#turns.join(delivery),
+        sent: (delivery) => this.#turns.offer(delivery, lane),
+        refused: (delivery, error) => this.#refused(delivery, lane, error),
       });
     this.#slots.set(host.number, lane);
     return lane;
@@ -183,7 +160,7 @@ export class DeliveryEngine {
     for (const delivery of left) this.roster.finished(delivery);
     for (const delivery of left) {
       if (suspects.includes(delivery)) this.#crashed(delivery, loss.error, suspects.length === 1);
-      else this.#again(delivery);
+      else this.#again(this.#turns.dissolve(delivery, ifAborted), SLOT_ENDED);
     }
     return new Set(suspects.map((delivery) => delivery.runtime));
   }
@@ -193,9 +170,9 @@ export class DeliveryEngine {
       const delivery = lane.get(outcome.turn);
       if (!delivery) continue;
       lane.delete(delivery);
-      this.#quiet(delivery);
+      quiet(delivery);
       this.roster.finished(delivery);
-      if ('reply' in outcome) this.#committed(delivery, outcome.reply);
+      if ('reply' in outcome) this.#committed(delivery, outcome.reply, outcome.answers);
       else this.#failed(delivery, outcome.error);
     }
   }
@@ -208,22 +185,20 @@ export class DeliveryEngine {
 
   /** Gives up whatever is unfinished: the threads are gone, and the in-memory journal ends with the process. */
   abandon(error: OrreryError): void {
-    for (const delivery of this.#inOrder()) {
+    for (const delivery of this.#ledger.inOrder()) {
       if (delivery.state.status !== 'committed') this.#die(delivery, 'shutdown', toWire(error));
     }
   }
 
   delta(slot: number, turn: TurnKey, text: string): void {
     const delivery = this.#slots.get(slot)?.get(turn);
-    if (delivery) this.#tell(delivery, text);
+    if (!delivery) return;
+    const { log } = this.#options;
+    tell(delivery, text, log);
+    for (const joined of delivery.mailbox.joined) tell(joined, text, log);
   }
 
-  /** In order of acceptance: what a session's sender hears of them keeps the order of its messages. */
-  #inOrder(): readonly Delivery[] {
-    return [...this.#deliveries.values()].toSorted((a, b) => a.number - b.number);
-  }
-
-  // One delivery
+  // A turn
 
   #next(mailbox: Mailbox<Delivery>): void {
     const delivery = mailbox.next();
@@ -233,133 +208,111 @@ export class DeliveryEngine {
   #begin(delivery: Delivery, runtime: RuntimeLane): void {
     const lane = runtime.slot;
     if (!lane) return;
-    delivery.attempts += 1;
-    delivery.sentChars = 0;
-    const { number, generation } = lane.host;
-    delivery.apply({ type: 'dispatch', slot: number, generation, attempt: delivery.attempts });
-    this.#options.journal.mark(delivery.id, delivery.state, delivery.attempts);
+    delivery.superseded = false;
+    this.#ledger.dispatched(delivery, lane.host.number, lane.host.generation);
     delivery.typing = delivery.origin.typing?.(delivery.target);
     lane.push(delivery);
   }
 
-  #committed(delivery: Delivery, reply: Reply): void {
-    if (!delivery.apply({ type: 'commit', reply })) return;
-    const { content } = reply.message;
-    // Deltas travel on a port of their own and may come after the reply: what is missing is in the reply itself.
-    if (delivery.sentChars < content.length) this.#tell(delivery, content.slice(delivery.sentChars));
-    this.#options.journal.mark(delivery.id, delivery.state, delivery.attempts);
-    const { mailbox } = delivery;
-    this.#outbox.reply(delivery, reply);
+  #committed(lead: Delivery, reply: Reply, answers: readonly DeliveryId[] | undefined): void {
+    if (!this.#turns.committed(lead, reply, answers)) return;
+    const { mailbox } = lead;
     this.#next(mailbox);
     this.#mailboxes.release(mailbox);
   }
 
-  #failed(delivery: Delivery, error: WireError): void {
+  #failed(lead: Delivery, error: WireError): void {
     const code = isErrorCode(error.code) ? error.code : 'ORRERY_AGENT_FAILED';
-    if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(delivery, error, false);
-    if (!ERRORS[code].retryable || code === 'ORRERY_INTERRUPTED') {
-      return this.#die(delivery, deadReason(code), error);
+    const { maxAttempts } = this.#options;
+    if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(this.#turns.dissolve(lead, ifAborted), error, false);
+    if (code === 'ORRERY_SUPERSEDED') return this.#again(this.#turns.dissolve(lead, ifAborted), error);
+    const ended = code === 'ORRERY_CANCELLED' || code === 'ORRERY_INTERRUPTED';
+    if (ended && [lead, ...lead.mailbox.joined].some(({ aborted }) => aborted)) {
+      // Ended for the sake of some: the others begin again without them.
+      const judge = ({ aborted }: Delivery): Death | undefined => aborted && [deadReason(code), error];
+      return this.#again(this.#turns.dissolve(lead, judge), error);
     }
-    if (delivery.attempts >= this.#options.maxAttempts) return this.#exhausted(delivery, error, 'exhausted');
-    this.#later(delivery, error, true);
-  }
-
-  #crashed(delivery: Delivery, error: OrreryError, alone: boolean): void {
-    this.#quiet(delivery);
-    const wire = alone ? withDetails(toWire(error), { agent: delivery.agent }) : toWire(error);
-    if (alone && TELLING_ENDS.has(error.code)) return this.#exhausted(delivery, wire, 'poison');
-    if (delivery.attempts >= this.#options.maxAttempts) {
-      return this.#exhausted(delivery, wire, alone ? 'poison' : 'exhausted');
+    if (ended || !ERRORS[code].retryable) {
+      this.#turns.dissolve(lead, () => [deadReason(code), error]);
+      return;
     }
-    this.#later(delivery, wire, true);
+    const left = this.#turns.dissolve(lead, (delivery) =>
+      delivery.attempts >= maxAttempts ? exhaustion(delivery, error, 'exhausted') : ifAborted(delivery),
+    );
+    this.#later(left, error, true);
   }
 
-  #exhausted(delivery: Delivery, error: WireError, reason: DeadReason): void {
-    this.#die(delivery, reason, withDetails(error, { attempts: delivery.attempts }));
+  #crashed(lead: Delivery, error: OrreryError, alone: boolean): void {
+    const wire = alone ? withDetails(toWire(error), { agent: lead.agent }) : toWire(error);
+    const poison = alone && TELLING_ENDS.has(error.code);
+    const left = this.#turns.dissolve(lead, (delivery) =>
+      poison || delivery.attempts >= this.#options.maxAttempts
+        ? exhaustion(delivery, wire, alone ? 'poison' : 'exhausted')
+        : ifAborted(delivery),
+    );
+    this.#later(left, wire, true);
   }
 
-  #abort(delivery: Delivery, cause: CancelCause): void {
-    const error = abortError(cause);
-    this.#die(delivery, deadReason(error.code), toWire(error));
+  #refused(lead: Delivery, lane: SlotLane, error: unknown): void {
+    lane.delete(lead);
+    this.roster.finished(lead);
+    this.#turns.dissolve(lead, () => ['agent-error', toWire(error)]);
   }
 
-  /** Runs a delivery again that did nothing wrong: at once, and without counting. */
-  #again(delivery: Delivery): void {
-    if (delivery.aborted) return this.#abort(delivery, delivery.aborted);
-    this.#quiet(delivery);
-    this.#forget(delivery);
-    delivery.attempts -= 1;
-    const cause: WireError = { name: 'OrreryError', message: 'Its slot ended', code: 'ORRERY_WORKER_EXITED' };
-    if (!delivery.apply({ type: 'retry', at: Date.now(), attempt: delivery.attempts, cause })) return;
-    this.roster.place(delivery);
+  /** Runs a turn again that did nothing wrong: at once, and without counting. */
+  #again(left: readonly Delivery[], cause: WireError): void {
+    for (const delivery of left) this.#ledger.retrying(delivery, cause, { at: Date.now(), counted: false });
+    const [first] = left;
+    if (first) this.roster.place(first);
   }
 
-  #later(delivery: Delivery, error: WireError, counted: boolean): void {
-    const { retry, random, journal, account } = this.#options;
-    if (delivery.aborted) return this.#abort(delivery, delivery.aborted);
-    this.#forget(delivery);
-    if (!counted) delivery.attempts -= 1;
-    const delayMs = error.retryAfterMs ?? backoffDelayMs(Math.max(1, delivery.attempts), retry, random());
-    const at = Date.now() + delayMs;
-    if (!delivery.apply({ type: 'retry', at, attempt: delivery.attempts, cause: error })) return;
+  #later(left: readonly Delivery[], error: WireError, counted: boolean): void {
+    const [first] = left;
+    if (!first) return;
+    const { retry, random, account } = this.#options;
+    const attempts = counted ? first.attempts : first.attempts - 1;
+    const delayMs = error.retryAfterMs ?? backoffDelayMs(Math.max(1, attempts), retry, random());
+    for (const delivery of left) this.#ledger.retrying(delivery, error, { at: Date.now() + delayMs, counted });
     account.retries += 1;
-    journal.mark(delivery.id, delivery.state, delivery.attempts);
-    delivery.retryTimer = setTimeout(() => {
-      delivery.retryTimer = undefined;
-      if (delivery.state.status === 'retrying') this.roster.place(delivery);
+    first.retryTimer = setTimeout(() => {
+      first.retryTimer = undefined;
+      if (first.state.status === 'retrying') this.roster.place(first);
     }, delayMs);
   }
 
-  #refused(delivery: Delivery, error: unknown): void {
-    this.#quiet(delivery);
-    this.#laneOf(delivery)?.delete(delivery);
-    this.roster.finished(delivery);
-    this.#die(delivery, 'agent-error', toWire(error));
+  // Giving up
+
+  #cancel(delivery: Delivery, cause: AbortCause): boolean {
+    const { state, mailbox } = delivery;
+    if (state.status === 'committed' || state.status === 'dead') return false;
+    const { active: lead } = mailbox;
+    const lane = lead && this.#laneOf(lead);
+    if (lead && lane) {
+      if (delivery === lead ? !lane.unqueue(lead) : mailbox.joined.includes(delivery)) {
+        // Its outcome decides: a turn that committed before the abort reached it is answered.
+        delivery.aborted = cause;
+        lane.host.cancel([lead.turn], cause).catch(() => undefined);
+        return true;
+      }
+      if (delivery === lead) this.roster.finished(lead);
+      else if (mailbox.isOffered(delivery)) {
+        delivery.aborted = cause;
+        this.#turns.takeBack(delivery, lead, lane);
+        return true;
+      }
+    }
+    this.roster.withdraw(delivery);
+    this.#die(delivery, ...abortion(cause));
+    return true;
   }
 
+  /** Gives up a delivery that does not run; its session goes on. */
   #die(delivery: Delivery, reason: DeadReason, error: WireError): void {
-    if (!delivery.apply({ type: 'die', reason, error })) return;
-    const { id, agent, inbound, attempts, mailbox } = delivery;
-    clearTimeout(delivery.retryTimer);
-    this.#quiet(delivery);
-    this.#options.journal.mark(id, delivery.state, attempts);
-    this.#options.deadLetters.add({ id, agent, reason, attempts, diedAt: Date.now(), inbound, error });
-    this.#options.log.warn(
-      { delivery: id, agent, session: inbound.namespace, reason, code: error.code },
-      error.message,
-    );
-    // First its error takes its place in the outbox: the next turn may end at once.
-    if (reason === 'undeliverable') this.#buried(delivery, reason);
-    else this.#outbox.error(delivery, error, () => this.#buried(delivery, reason));
-    if (!mailbox.remove(delivery) && mailbox.active === delivery) this.#next(mailbox);
-  }
-
-  /** The sender was told, or cannot be: only now is the delivery over, so that a drain waits for it. */
-  #buried(delivery: Delivery, reason: DeadReason): void {
-    this.#options.account.die(reason);
-    this.#finished(delivery);
-  }
-
-  #answered(delivery: Delivery): void {
-    if (!delivery.apply({ type: 'answer' })) return;
-    this.#options.account.answered += 1;
-    this.#options.journal.mark(delivery.id, delivery.state, delivery.attempts);
-    this.#finished(delivery);
-  }
-
-  #undeliverable(delivery: Delivery, cause: unknown): void {
-    const error = new OrreryError('ORRERY_UNDELIVERABLE', `The reply to ${delivery.id} could not be sent`, { cause });
-    this.#die(delivery, 'undeliverable', toWire(error));
-  }
-
-  #finished(delivery: Delivery): void {
-    this.#deliveries.delete(delivery.key);
-    this.#options.account.pending -= 1;
-    delivery.origin.book.settle();
-    if (this.#deliveries.size > 0) return;
-    const waiting = this.#idle;
-    this.#idle = [];
-    for (const resolve of waiting) resolve();
+    if (!this.#ledger.die(delivery, reason, error)) return;
+    const { mailbox } = delivery;
+    if (mailbox.remove(delivery) || mailbox.active !== delivery) return;
+    mailbox.putBack(mailbox.part());
+    this.#next(mailbox);
   }
 
   #laneOf(delivery: Delivery): SlotLane | undefined {
@@ -367,31 +320,8 @@ export class DeliveryEngine {
     const lane = this.#slots.get(delivery.state.slot);
     return lane?.has(delivery) ? lane : undefined;
   }
+}
 
-  /** Text of a failed attempt was provisional: the listener forgets it. */
-  #forget(delivery: Delivery): void {
-    if (delivery.sentChars === 0) return;
-    delivery.sentChars = 0;
-    this.#guard(delivery, () => delivery.listener?.reset?.());
-  }
-
-  #tell(delivery: Delivery, text: string): void {
-    if (!delivery.listener?.delta || text === '') return;
-    delivery.sentChars += text.length;
-    this.#guard(delivery, () => delivery.listener?.delta?.(text));
-  }
-
-  /** A channel's fault must not stop the outcomes behind it. */
-  #guard(delivery: Delivery, work: () => void): void {
-    try {
-      work();
-    } catch (error) {
-      this.#options.log.error({ delivery: delivery.id, err: error }, 'a listener of a channel threw');
-    }
-  }
-
-  #quiet(delivery: Delivery): void {
-    delivery.typing?.[Symbol.dispose]();
-    delivery.typing = undefined;
-  }
+function ifAborted({ aborted }: Delivery): Death | undefined {
+  return aborted && abortion(aborted);
 }

@@ -2,7 +2,14 @@
  * Owns the check of what channels and callers hand in. Types promise its shape, but a message may come from JSON or from
  * plain JavaScript; what passes here is plain data that crosses a thread.
  */
-import { type ChatMessage, type InboundMessage, type MessagePart, OrreryError } from '../../protocol/index.ts';
+import {
+  type ChatMessage,
+  type InboundMessage,
+  type MessagePart,
+  OrreryError,
+  QUEUE_MODES,
+  isQueueMode,
+} from '../../protocol/index.ts';
 
 const ROLES = new Set<unknown>(['system', 'user', 'assistant', 'tool']);
 const PART_KEYS: Readonly<Record<string, string>> = { text: 'text', image: 'url', file: 'url' };
@@ -14,6 +21,9 @@ export function checkInbound(inbound: InboundMessage, maxBytes: number): void {
   text(inbound.namespace, 'namespace');
   if (inbound.account !== undefined) text(inbound.account, 'account');
   if (inbound.agent !== undefined) text(inbound.agent, 'agent');
+  if (inbound.queue !== undefined && !isQueueMode(inbound.queue)) {
+    throw bad('queue', QUEUE_MODES.map((mode) => JSON.stringify(mode)).join(' or '), inbound.queue);
+  }
   checkMetadata(inbound.metadata);
   const message: unknown = inbound.message;
   if (!isRecord(message)) throw bad('message', 'an object', message);

@@ -6,6 +6,8 @@
 import { KeyTable } from '../../lib/key-table.ts';
 import {
   type CancelCause,
+  type DeliveryId,
+  type JoinedMessage,
   type RuntimeId,
   type TurnKey,
   type TurnOutcome,
@@ -22,6 +24,8 @@ export interface TurnHost {
   readonly generation: number;
   dispatch(turns: readonly TurnRequest[]): Promise<readonly TurnOutcome[]>;
   cancel(turns: readonly TurnKey[], cause: CancelCause): Promise<void>;
+  steer(turn: TurnKey, messages: readonly JoinedMessage[]): Promise<void>;
+  unsteer(turn: TurnKey, deliveries: readonly DeliveryId[]): Promise<readonly DeliveryId[]>;
 }
 
 /**
@@ -52,6 +56,10 @@ export class RuntimeLane {
 
 export interface SlotLaneEvents {
   outcomes(lane: SlotLane, outcomes: readonly TurnOutcome[]): void;
+  /** A delivery's request is about to be made, and others wait behind it in its session. */
+  sending(delivery: Delivery, lane: SlotLane): void;
+  /** It was sent, and others still wait there. */
+  sent(delivery: Delivery, lane: SlotLane): void;
   /** A delivery whose request cannot cross a thread. */
   refused(delivery: Delivery, error: unknown): void;
 }
@@ -76,6 +84,7 @@ export class SlotLane {
 
   push(delivery: Delivery): void {
     delivery.turn = this.#turns.add(delivery);
+    delivery.sequence = 0;
     this.#queue.push(delivery);
     if (this.#scheduled || !this.#mayCall()) return;
     this.#scheduled = true;
@@ -92,6 +101,11 @@ export class SlotLane {
 
   has(delivery: Delivery): boolean {
     return this.#turns.get(delivery.turn) === delivery;
+  }
+
+  /** Tells whether the slot was given the delivery's turn, and has not ended it. */
+  runs(delivery: Delivery): boolean {
+    return delivery.sequence > 0 && this.has(delivery);
   }
 
   /** The turn has ended. */
@@ -148,6 +162,8 @@ export class SlotLane {
         this.#uncloneable(batch, error);
       },
     );
+    // Behind the call on the same port: what is offered to a turn must not come before it.
+    for (const delivery of batch) if (delivery.mailbox.waiting.length > 0) this.#events.sent(delivery, this);
   }
 
   /** Nothing of the batch was sent. One bad request must not fail its neighbours: each goes alone. */
@@ -163,20 +179,33 @@ export class SlotLane {
   }
 
   #request(delivery: Delivery): TurnRequest {
-    const { inbound, id, attempts } = delivery;
+    const { inbound, id, attempts, mailbox } = delivery;
     this.#sequence += 1;
     delivery.sequence = this.#sequence;
-    return {
+    if (mailbox.waiting.length > 0) this.#events.sending(delivery, this);
+    const { joined } = mailbox;
+    const request = {
       turn: delivery.turn,
       id,
       runtime: delivery.runtime ?? '',
       session: inbound.namespace,
       attempt: attempts,
       timeoutMs: this.#timeoutMs,
-      stream: delivery.listener?.delta !== undefined,
+      stream: isHeard(delivery),
       message: inbound.message,
       metadata: inbound.metadata,
       ...(inbound.context === undefined ? {} : { context: inbound.context }),
     };
+    if (joined.length === 0) return request;
+    return { ...request, stream: request.stream || joined.some(isHeard), joined: joined.map(joinedMessageOf) };
   }
+}
+
+/** Whether somebody hears the pieces of its reply as they come. */
+function isHeard({ listener }: Delivery): boolean {
+  return listener?.delta !== undefined;
+}
+
+export function joinedMessageOf({ id, inbound }: Delivery): JoinedMessage {
+  return { id, message: inbound.message };
 }

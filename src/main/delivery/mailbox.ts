@@ -1,10 +1,19 @@
-/** Owns the order of one session: a bounded FIFO of which one delivery at a time is active (guarantee G1). */
+/**
+ * Owns the order of one session: a bounded FIFO of which one delivery at a time is active (guarantee G1), with those that were
+ * joined to its turn. It does not decide who joins.
+ */
+
+const NOBODY: readonly never[] = [];
 
 export class Mailbox<T> {
   readonly key: string;
   readonly #queue: T[] = [];
   /** The delivery whose turn is under way or being retried: it holds the session. */
   active: T | undefined;
+  /** Those that the active one's turn answers as well, in order, from when its request is sent until its end. */
+  joined: readonly T[] = NOBODY;
+  /** How many at the head of those that wait were offered to the running turn. */
+  offered = 0;
   /** Messages whose journal append is under way: they have a place already. */
   reserved = 0;
   /** Holds nothing, and may be dropped. */
@@ -18,7 +27,12 @@ export class Mailbox<T> {
 
   /** Everything that has a place here, the active one included. */
   get size(): number {
-    return this.#queue.length + this.reserved + (this.active ? 1 : 0);
+    return this.#queue.length + this.joined.length + this.reserved + (this.active ? 1 : 0);
+  }
+
+  /** What waits, in order. */
+  get waiting(): readonly T[] {
+    return this.#queue;
   }
 
   get empty(): boolean {
@@ -35,11 +49,37 @@ export class Mailbox<T> {
     return this.active;
   }
 
+  /** Joins so many of those that wait first to the active one's turn, and returns them. */
+  join(count: number): readonly T[] {
+    this.joined = this.#queue.splice(0, count);
+    return this.joined;
+  }
+
+  /** Ends the turn: returns those that were joined to it, which stand nowhere then, and forgets what was offered. */
+  part(): readonly T[] {
+    const { joined } = this;
+    this.joined = NOBODY;
+    this.offered = 0;
+    return joined;
+  }
+
+  /** Puts deliveries back before all that wait. */
+  putBack(deliveries: readonly T[]): void {
+    this.#queue.unshift(...deliveries);
+  }
+
+  /** Tells whether a delivery waits and was offered to the running turn. */
+  isOffered(delivery: T): boolean {
+    const at = this.#queue.indexOf(delivery);
+    return at >= 0 && at < this.offered;
+  }
+
   /** Takes a waiting delivery out; false when it does not wait here. */
   remove(delivery: T): boolean {
     const at = this.#queue.indexOf(delivery);
     if (at < 0) return false;
     this.#queue.splice(at, 1);
+    if (at < this.offered) this.offered -= 1;
     return true;
   }
 }

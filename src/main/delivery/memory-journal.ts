@@ -192,7 +192,8 @@ export class MemoryJournal implements Journal {
 function replyOf(entry: Entry): DeliveredReply | undefined {
   const { state, id, agent, namespace } = entry;
   if (state.status !== 'answered' && state.status !== 'committed') return undefined;
-  return { ...state.reply, id, agent, namespace };
+  const reply = { ...state.reply, id, agent, namespace };
+  return state.status === 'answered' && state.by !== undefined ? { ...reply, by: state.by } : reply;
 }
 
 function charsOf(entry: Entry): number {

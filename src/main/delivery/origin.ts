@@ -1,5 +1,5 @@
 /** Owns what delivery needs of the place a message came from: a way to answer, and to say that it is working on it. */
-import type { OutboundError, OutboundMessage, OutboundTarget } from '../../protocol/index.ts';
+import type { OutboundError, OutboundMessage, OutboundTarget, QueueMode } from '../../protocol/index.ts';
 
 /** Counts the unfinished deliveries of one origin. */
 export class OriginBook {
@@ -28,6 +28,8 @@ export interface Origin {
   /** Sends a reply; a promise when it takes a network. A rejection is retried, then the delivery is `undeliverable`. */
   reply(out: OutboundMessage, key: string): void | Promise<void>;
   error(out: OutboundError, key: string): void | Promise<void>;
+  /** The queue mode of messages of a session that ask for none. Default: `followup`. */
+  queue?(namespace: string): QueueMode;
   /** Shows that a turn runs; what it returns is disposed when the turn ends. */
   typing?(target: OutboundTarget): Disposable | undefined;
 }

@@ -30,9 +30,10 @@ export class Outbox {
 
   /** Sends a committed reply. An origin inside the process answers at once, without a promise on the way. */
   reply(delivery: Delivery, reply: Reply): void {
-    const { origin, target, mailbox, id, agent } = delivery;
+    const { origin, target, mailbox, id, agent, by } = delivery;
     const { message, usage, steps } = reply;
-    const out = { target, reply: { message, usage, steps, id, agent, namespace: target.namespace } };
+    const delivered = { message, usage, steps, id, agent, namespace: target.namespace };
+    const out = { target, reply: by === undefined ? delivered : { ...delivered, by } };
     const send = (): void | Promise<void> => origin.reply(out, id);
     const first = mailbox.sending ? mailbox.sending.then(send) : begun(send);
     if (first) {

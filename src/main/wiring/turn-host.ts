@@ -15,6 +15,8 @@ export function turnHostOf(slot: Slot): TurnHost {
     },
     dispatch: (turns) => slot.dispatch(turns),
     cancel: (turns, cause) => slot.remote.host.cancel(turns, cause),
+    steer: (turn, messages) => slot.remote.host.steer(turn, messages),
+    unsteer: (turn, deliveries) => slot.remote.host.unsteer(turn, deliveries),
   };
   HOSTS.set(slot, host);
   return host;

@@ -16,6 +16,8 @@ export interface LoopTurn extends Turn {
   readonly context: readonly ModelMessage[];
   /** Sets what the turn adds to its session, in place of the context, the message and the reply's text. */
   record(messages: readonly NewMessage[], encoding?: Encoding): void;
+  /** The messages that the turn answers from its start, one by one as they came: a session keeps each; {@link Turn.message} is all of them. */
+  readonly messages: readonly UserMessage[];
   /** Takes what was steered into the turn since the last call, in order of arrival. The turn's reply answers it. */
   takeSteered(): readonly UserMessage[];
 }

@@ -1,0 +1,32 @@
+/** Owns what those who listen to a delivery hear while it runs: its text, that the text is taken back, that somebody works on it. */
+import type { Logger } from 'pino';
+import type { Delivery } from './delivery.ts';
+
+/** Hands text of the present attempt to the listener. */
+export function tell(delivery: Delivery, text: string, log: Logger): void {
+  if (!delivery.listener?.delta || text === '') return;
+  delivery.sentChars += text.length;
+  guard(delivery, log, () => delivery.listener?.delta?.(text));
+}
+
+/** Takes back what the listener heard of an attempt that failed. */
+export function forget(delivery: Delivery, log: Logger): void {
+  if (delivery.sentChars === 0) return;
+  delivery.sentChars = 0;
+  guard(delivery, log, () => delivery.listener?.reset?.());
+}
+
+/** Ends the typing indicator. */
+export function quiet(delivery: Delivery): void {
+  delivery.typing?.[Symbol.dispose]();
+  delivery.typing = undefined;
+}
+
+/** A channel's fault must not stop the outcomes behind it. */
+function guard(delivery: Delivery, log: Logger, work: () => void): void {
+  try {
+    work();
+  } catch (error) {
+    log.error({ delivery: delivery.id, err: error }, 'a listener of a channel threw');
+  }
+}
