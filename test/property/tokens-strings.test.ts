@@ -259,3 +259,31 @@ test('tokens - safeCut finds the same place behind runs of one unit, however lon
     { numRuns: 300 },
   );
 });
+
+test('tokens - long runs of one character have the ids of tiktoken, for every ASCII character', () => {
+  for (const { difference } of pairs) {
+    for (let code = 0; code < 128; code++) {
+      for (const length of [255, 256, 257, 383, 1_000 + code]) {
+        expect(difference(String.fromCharCode(code).repeat(length))).toBeUndefined();
+      }
+    }
+  }
+});
+
+test('tokens - pieces of a few long runs have the ids of tiktoken', () => {
+  const kinds = ['-=_.#*/~!', 'abcXYZ', ' \t\n\r', '\u00e9\u0000\u3002'];
+  const piece = constantFrom(...kinds).chain((kind) =>
+    array(
+      tuple(constantFrom(...Array.from(kind)), oneof(nat(8), integer({ min: 100, max: 700 }))).map(([c, n]) =>
+        c.repeat(n),
+      ),
+      { minLength: 1, maxLength: 12 },
+    ).map((runs) => runs.join('')),
+  );
+  assert(
+    property(piece, (text) => {
+      for (const { difference } of pairs) expect(difference(text)).toBeUndefined();
+    }),
+    { numRuns: 400 },
+  );
+});

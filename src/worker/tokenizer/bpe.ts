@@ -9,6 +9,7 @@
 import { type Image, LINK_BITS, LINK_MASK, lengthOf, prefixOf } from './image.ts';
 import { LONGEST_MERGED, ShortMerger } from './merge.ts';
 import { isStablePair } from './pairs.ts';
+import { LEAST_RUNS_BYTES, RunMerger } from './runs.ts';
 
 const VERDICTS = 2048;
 const VERDICT_SHIFT: number = 32 - Math.log2(VERDICTS);
@@ -22,6 +23,7 @@ const MOST_KEPT: number = 1 << 22;
 export class PieceEncoder {
   readonly #image: Image;
   readonly #short: ShortMerger;
+  readonly #runs: RunMerger;
   /**
    * Verdicts on pairs met lately in a run of one character, which asks for the same few hundred over and over. By their
    * hash, two a slot: at `4 * slot` the left token, behind it the right one, doubled, and one more for a stable pair.
@@ -36,6 +38,7 @@ export class PieceEncoder {
   constructor(image: Image) {
     this.#image = image;
     this.#short = new ShortMerger(image);
+    this.#runs = new RunMerger(image);
   }
 
   /** Forgets its verdicts. */
@@ -46,6 +49,10 @@ export class PieceEncoder {
   /** Encodes the bytes in `[start, end)` as one piece into `out` from `from` on, and returns where it ended. */
   encode(bytes: Uint8Array, start: number, end: number, out: Uint32Array, from: number): number {
     if (end - start <= LONGEST_MERGED) return this.#short.encode(bytes, start, end, out, from);
+    if (end - start >= LEAST_RUNS_BYTES) {
+      const after = this.#runs.encode(bytes, start, end, out, from);
+      if (after >= 0) return after;
+    }
     const { records } = this.#image;
     if (this.#dead.length <= end - start || this.#dead.length > MOST_KEPT) this.#resize(end - start);
     const dead = this.#dead;
