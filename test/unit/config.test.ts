@@ -183,11 +183,6 @@ describe('configuration', () => {
         `agents.a.${key}: \`${key}\` is not built yet: leave it out`,
       ],
     ),
-    ...['collect', 'interrupt', 'steer'].map((mode): [string, unknown, string] => [
-      mode,
-      { agents: ECHO, channels: { c: { type: 'gateway', queue: { mode } } } },
-      `channels.c.queue.mode: expected "followup", got "${mode}"; the queue mode ${mode} is not built yet`,
-    ]),
   ])('feature - is one clear error when %s is configured before it is built', (_, input, text) => {
     const [only, ...others] = issues(input);
     expect(only).toContain(text);

@@ -1,4 +1,5 @@
 /** Owns the configuration as people write it: `OrreryConfig` and `defineConfig`. It checks nothing. */
+import type { QueueMode } from '../../protocol/index.ts';
 import type { RouteRule } from './types.ts';
 
 export interface AgentConfig {
@@ -51,8 +52,13 @@ export interface GatewayChannelConfig {
   allowedOrigins?: readonly string[];
   /** The agent of all messages of this channel, unless the caller names one. */
   agent?: string;
-  /** How messages of one session that come during a turn are handled. Default `{ mode: 'followup' }`: one after another. */
-  queue?: { mode: 'followup' };
+  /** How messages of one session that come during a turn are handled, unless the caller asks for a mode. */
+  queue?: {
+    /** `followup` (default): one after another. `collect`: those that wait become one turn. `interrupt`: the running turn begins again with them. `steer`: put into it. */
+    mode?: QueueMode;
+    /** Modes by namespace; `*` at the end of a pattern stands for anything, and the most specific one wins. */
+    sessions?: Readonly<Record<string, QueueMode>>;
+  };
 }
 
 export type ChannelInput = GatewayChannelConfig;

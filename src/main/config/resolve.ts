@@ -132,7 +132,7 @@ function sourceOf(name: string, agent: AgentConfig, dir: string): ResolvedAgent[
 }
 
 function fillGateway(channel: GatewayChannelConfig): GatewayConfig {
-  const { token, adminToken, rateLimitPerMinute, agent } = channel;
+  const { token, adminToken, rateLimitPerMinute, agent, queue } = channel;
   return {
     type: 'gateway',
     host: channel.host ?? defaults.DEFAULT_GATEWAY_HOST,
@@ -144,6 +144,7 @@ function fillGateway(channel: GatewayChannelConfig): GatewayConfig {
     allowedHosts: channel.allowedHosts ?? [],
     allowedOrigins: channel.allowedOrigins ?? [],
     ...(agent === undefined ? {} : { agent }),
+    ...(queue === undefined ? {} : { queue: { mode: queue.mode ?? 'followup', sessions: queue.sessions ?? {} } }),
   };
 }
 

@@ -1,5 +1,6 @@
 /** Owns the shape of the configuration: known keys, types and ranges. What holds between keys is in `checks.ts`. */
 import { z } from 'zod';
+import { QUEUE_MODES } from '../../protocol/index.ts';
 import { type Issue, type KeyPath, type Shower, didYouMean, valueAt } from './issues.ts';
 
 /** Levels of the log, quietest last. */
@@ -41,6 +42,17 @@ const agent = z.strictObject(
   { error: 'an object' },
 );
 
+const queueMode = oneOf(...QUEUE_MODES);
+const queue = z.strictObject(
+  {
+    mode: queueMode.optional(),
+    sessions: z
+      .record(text, queueMode, { error: 'an object with a queue mode under each namespace pattern' })
+      .optional(),
+  },
+  { error: 'an object' },
+);
+
 const gateway = z.strictObject(
   {
     type: oneOf('gateway'),
@@ -53,7 +65,7 @@ const gateway = z.strictObject(
     allowedHosts: texts.optional(),
     allowedOrigins: texts.optional(),
     agent: text.optional(),
-    queue: z.strictObject({ mode: oneOf('followup') }, { error: 'an object' }).optional(),
+    queue: queue.optional(),
   },
   { error: 'an object' },
 );
@@ -148,7 +160,7 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   'agents/*': Object.keys(agent.shape),
   'agents/*/limits': ['maxHeapMb'],
   'channels/*': Object.keys(gateway.shape),
-  'channels/*/queue': ['mode'],
+  'channels/*/queue': Object.keys(queue.shape),
   'routing/*': ['match', 'agent', 'rule', 'key'],
   'routing/*/match': Object.keys(match.shape),
   workers: Object.keys(workers.shape),

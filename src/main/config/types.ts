@@ -1,5 +1,5 @@
 /** Owns the configuration after validation: every default filled in, every path absolute, every variable replaced. */
-import type { ModelSpec } from '../../protocol/index.ts';
+import type { ModelSpec, QueueMode } from '../../protocol/index.ts';
 
 export interface ResolvedAgent {
   readonly name: string;
@@ -14,6 +14,13 @@ export interface ResolvedAgent {
   /** Names and values of the variables that the agent lists. */
   readonly env: Readonly<Record<string, string>>;
   readonly restart: 'permanent' | 'transient' | 'temporary';
+}
+
+/** What messages of a channel do that come while their session has others. */
+export interface QueueConfig {
+  readonly mode: QueueMode;
+  /** Modes by namespace; `*` at the end of a pattern stands for anything, and the most specific one wins. */
+  readonly sessions: Readonly<Record<string, QueueMode>>;
 }
 
 export interface GatewayConfig {
@@ -33,6 +40,8 @@ export interface GatewayConfig {
   readonly allowedOrigins: readonly string[];
   /** The agent of all messages of this channel, unless the caller names one. */
   readonly agent?: string;
+  /** Default: `followup`. */
+  readonly queue?: QueueConfig;
 }
 
 export type ChannelConfig = GatewayConfig;

@@ -4,7 +4,6 @@ import type { Issue } from './issues.ts';
 
 const NETWORKS: ReadonlySet<string> = new Set(['discord', 'slack', 'telegram', 'irc']);
 const AGENT_KEYS: readonly string[] = ['tools', 'mcp', 'policy', 'approval', 'context', 'maxSteps', 'fallback'];
-const QUEUE_MODES: ReadonlySet<string> = new Set(['collect', 'interrupt', 'steer']);
 
 /**
  * Finds what is not built and takes it out of `value`, which it changes, so that nothing else is said of it. A network
@@ -41,27 +40,14 @@ function channels(value: unknown): Issue[] {
   return Object.entries(value).flatMap(([name, channel]): Issue[] => {
     if (!isPlainObject(channel)) return [];
     const type = channel['type'];
-    if (typeof type === 'string' && NETWORKS.has(type)) {
-      delete value[name];
-      return [
-        {
-          path: ['channels', name, 'type'],
-          expected: '"gateway"',
-          found: JSON.stringify(type),
-          also: `the ${type} channel is not built yet`,
-        },
-      ];
-    }
-    const queue = channel['queue'];
-    const mode = isPlainObject(queue) ? queue['mode'] : undefined;
-    if (typeof mode !== 'string' || !QUEUE_MODES.has(mode)) return [];
-    delete channel['queue'];
+    if (typeof type !== 'string' || !NETWORKS.has(type)) return [];
+    delete value[name];
     return [
       {
-        path: ['channels', name, 'queue', 'mode'],
-        expected: '"followup"',
-        found: JSON.stringify(mode),
-        also: `the queue mode ${mode} is not built yet`,
+        path: ['channels', name, 'type'],
+        expected: '"gateway"',
+        found: JSON.stringify(type),
+        also: `the ${type} channel is not built yet`,
       },
     ];
   });

@@ -13,9 +13,10 @@ import {
   ChannelManager,
 } from '../channels/index.ts';
 import { GatewayChannel } from '../channels/gateway/index.ts';
-import type { ChannelConfig, RouteRule } from '../config/types.ts';
+import type { ChannelConfig, QueueConfig, RouteRule } from '../config/types.ts';
 import { type DeliveryEngine, type Intake, type Origin, OriginBook } from '../delivery/index.ts';
 import { type AgentNames, type Router, agentNames, compileRoutes } from '../routing/index.ts';
+import { queueModes } from './queue-modes.ts';
 
 export interface ChannelsOptions {
   readonly configs: Readonly<Record<string, ChannelConfig>>;
@@ -130,7 +131,8 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     const refs = new Map<string, AgentRef>();
     for (const agent of agents) refs.set(agent, { name: agent, host: this });
     manager.setAgents(refs, defaultAgent);
-    const hosted = { manager, origin: this.#originOf(manager), type: config.type, agent: config.agent };
+    const origin = this.#originOf(manager, config.queue);
+    const hosted = { manager, origin, type: config.type, agent: config.agent };
     this.#byName.set(name, hosted);
     this.#byManager.set(manager, hosted);
   }
@@ -153,7 +155,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     return hosted;
   }
 
-  #originOf(manager: ChannelManager): Origin {
+  #originOf(manager: ChannelManager, queue?: QueueConfig): Origin {
     const { signal } = this.#sends;
     return {
       book: new OriginBook(),
@@ -162,6 +164,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
       },
       error: (out, key) => manager.sendError(out, { key, signal }),
       typing: (target) => manager.startTyping(target),
+      ...(queue === undefined ? {} : { queue: queueModes(queue) }),
     };
   }
 

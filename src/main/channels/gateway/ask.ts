@@ -4,8 +4,11 @@ import {
   type MessagePart,
   Namespace,
   OrreryError,
+  QUEUE_MODES,
+  type QueueMode,
   type TurnContext,
   type UserMessage,
+  isQueueMode,
 } from '../../../protocol/index.ts';
 
 /** A message on its way in. */
@@ -17,6 +20,8 @@ export interface Ask {
   readonly metadata: Readonly<Record<string, string>>;
   /** The agent that the caller named. */
   readonly agent?: string;
+  /** The queue mode that the caller asked for. */
+  readonly queue?: QueueMode;
   readonly context?: TurnContext;
 }
 
@@ -68,7 +73,7 @@ export function readId(id: unknown, what: string): string {
   throw bad(`Expected ${what} to be 1 to ${MAX_ID_LENGTH} printable ASCII characters`);
 }
 
-/** Reads `{message, namespace?, agent?, metadata?, id?}`; `root` is the channel's namespace in its written form. */
+/** Reads `{message, namespace?, agent?, metadata?, queue?, id?}`; `root` is the channel's namespace in its written form. */
 export function readChat(root: string, body: JsonObject): ChatAsk {
   const message = body['message'];
   if (typeof message !== 'string' || message === '') {
@@ -78,6 +83,7 @@ export function readChat(root: string, body: JsonObject): ChatAsk {
   const sent = optionalText(body, 'namespace');
   const namespace = sent === undefined ? ownNamespace('chat', id) : readNamespace(sent);
   const agent = optionalText(body, 'agent');
+  const queue = readQueue(body['queue']);
   return {
     id,
     echo: sent ?? namespace,
@@ -85,7 +91,14 @@ export function readChat(root: string, body: JsonObject): ChatAsk {
     message: { role: 'user', content: message },
     metadata: readMetadata(body['metadata']),
     ...(agent === undefined ? {} : { agent }),
+    ...(queue === undefined ? {} : { queue }),
   };
+}
+
+function readQueue(value: unknown): QueueMode | undefined {
+  if (value === undefined || value === null) return undefined;
+  if (isQueueMode(value)) return value;
+  throw bad(`Expected \`queue\` to be one of ${QUEUE_MODES.join(', ')}, got ${kindOf(value)}`);
 }
 
 /**

@@ -75,6 +75,7 @@ export class Intake {
       receivedAt: Date.now(),
       ...(ask.context === undefined ? {} : { context: ask.context }),
       ...(agent === undefined ? {} : { agent }),
+      ...(ask.queue === undefined ? {} : { queue: ask.queue }),
     };
   }
 }
