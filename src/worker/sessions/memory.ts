@@ -1,8 +1,19 @@
 /** Owns sessions in memory: they live as long as their thread. Every collection in it has a bound. */
 import type { ModelMessage } from 'ai';
 import type { Encoding } from '../../protocol/encodings.ts';
-import { type DeliveryId, OrreryError, type Reply } from '../../protocol/index.ts';
-import type { Commit, ReadOptions, Session, SessionKey, SessionStore, StoredModelMessage } from './store.ts';
+import { type DeliveryId, OrreryError, type Reply, type RuntimeId } from '../../protocol/index.ts';
+import { matches, termsOf, wordsOfMessage } from './search.ts';
+import {
+  type Commit,
+  DEFAULT_LIST_LIMIT,
+  DEFAULT_SEARCH_LIMIT,
+  type ReadOptions,
+  type SearchOptions,
+  type Session,
+  type SessionKey,
+  type SessionStore,
+  type StoredModelMessage,
+} from './store.ts';
 
 /** Messages kept of one session; the oldest go first. */
 export const DEFAULT_MAX_MESSAGES = 200;
@@ -45,7 +56,6 @@ const CHARS_PER_TOKEN = 4;
 
 interface Entry {
   version: number;
-  epoch: number;
   /** Characters of the messages. */
   chars: number;
   messages: Messages;
@@ -59,6 +69,10 @@ export class MemorySessionStore implements SessionStore {
   /** Commit records in two generations: the old one is dropped whole, which costs nothing for each of them. */
   #commits = new Map<DeliveryId, Reply>();
   #oldCommits = new Map<DeliveryId, Reply>();
+  /** The newest start of each runtime. */
+  readonly #owners = new Map<RuntimeId, number>();
+  readonly #epochs = new Set<number>();
+  #epoch = 0;
   #sessionChars = 0;
   #commitChars = 0;
   readonly #limits: Required<MemoryStoreOptions>;
@@ -75,6 +89,16 @@ export class MemorySessionStore implements SessionStore {
     };
   }
 
+  own(runtimes: readonly RuntimeId[]): readonly number[] {
+    return runtimes.map((runtime) => {
+      this.#epoch += 1;
+      this.#epochs.delete(this.#owners.get(runtime) ?? 0);
+      this.#owners.set(runtime, this.#epoch);
+      this.#epochs.add(this.#epoch);
+      return this.#epoch;
+    });
+  }
+
   load(key: SessionKey): Session {
     const entry = this.#sessions.get(keyOf(key));
     if (!entry) return EMPTY;
@@ -87,6 +111,9 @@ export class MemorySessionStore implements SessionStore {
   commit(commit: Commit): Reply {
     const stored = this.commitOf(commit.deliveries[0]);
     if (stored) return stored;
+    if (!this.#epochs.has(commit.epoch)) {
+      throw new OrreryError('ORRERY_STALE_OWNER', `Epoch ${commit.epoch} was taken over by a newer start of its agent`);
+    }
     if (commit.session) this.#append(commit.session, commit);
     for (const delivery of commit.deliveries) this.#record(delivery, commit.reply);
     return commit.reply;
@@ -107,14 +134,33 @@ export class MemorySessionStore implements SessionStore {
     return true;
   }
 
-  list(agent: string, prefix?: string): readonly string[] {
+  list(agent: string, prefix?: string, limit: number = DEFAULT_LIST_LIMIT): readonly string[] {
     const names: string[] = [];
     for (const [key, { messages }] of this.#sessions) {
       const namespace = key.slice(agent.length + 1);
       if (messages.length === 0 || !key.startsWith(`${agent}\n`)) continue;
       if (prefix === undefined || namespace === prefix || namespace.startsWith(`${prefix}:`)) names.push(namespace);
     }
-    return names;
+    return names.slice(0, limit);
+  }
+
+  /** Looks at every message: there are few. */
+  search(
+    key: SessionKey,
+    query: string,
+    { limit = DEFAULT_SEARCH_LIMIT }: SearchOptions = {},
+  ): readonly StoredModelMessage[] {
+    const terms = termsOf(query);
+    if (terms.length === 0) return [];
+    const withAll: StoredModelMessage[] = [];
+    const withSome: StoredModelMessage[] = [];
+    for (const stored of this.load(key).read().toReversed()) {
+      const words = wordsOfMessage(stored.message);
+      const found = terms.filter((term) => matches(term, words)).length;
+      if (found === terms.length) withAll.push(stored);
+      else if (found > 0) withSome.push(stored);
+    }
+    return [...withAll, ...withSome].slice(0, limit);
   }
 
   close(): void {
@@ -126,11 +172,11 @@ export class MemorySessionStore implements SessionStore {
   #append(key: SessionKey, commit: Commit): void {
     const name = keyOf(key);
     // A session that was dropped while its turn ran begins anew with it: the turn is not to blame, and there is no other owner.
-    const entry = this.#sessions.get(name) ?? { version: commit.version, epoch: commit.epoch, chars: 0, messages: [] };
-    if (entry.version !== commit.version || entry.epoch > commit.epoch) {
+    const entry = this.#sessions.get(name) ?? { version: commit.version, chars: 0, messages: [] };
+    if (entry.version !== commit.version) {
       throw new OrreryError(
         'ORRERY_STALE_OWNER',
-        `Session ${key.namespace} of ${key.agent} is at version ${entry.version} of epoch ${entry.epoch}, the turn had ${commit.version} of ${commit.epoch}`,
+        `Session ${key.namespace} of ${key.agent} is at version ${entry.version}, the turn had ${commit.version}`,
       );
     }
     const timestamp = this.#limits.now();
@@ -141,7 +187,6 @@ export class MemorySessionStore implements SessionStore {
       this.#sessionChars += chars;
     }
     entry.version += 1;
-    entry.epoch = commit.epoch;
     // Seldom, so that a long session costs no copy at every turn.
     if (entry.messages.length > (this.#limits.maxMessages + TRIM_EVERY) * PLACES) this.#trim(entry);
     this.#sessions.delete(name);

@@ -5,7 +5,7 @@
  */
 import type { ModelMessage } from 'ai';
 import type { Encoding } from '../../protocol/encodings.ts';
-import type { DeliveryId, Reply } from '../../protocol/index.ts';
+import type { DeliveryId, Reply, RuntimeId } from '../../protocol/index.ts';
 
 /** Names a session: one namespace's history with one agent. */
 export interface SessionKey {
@@ -55,7 +55,7 @@ export interface Commit {
   readonly deliveries: readonly [DeliveryId, ...DeliveryId[]];
   /** The version that the turn loaded. */
   readonly version: number;
-  /** The owner's epoch. */
+  /** The owner's epoch, as {@link SessionStore.own} gave it. */
   readonly epoch: number;
   /** What the turn adds, in order. */
   readonly messages: readonly NewMessage[];
@@ -64,22 +64,47 @@ export interface Commit {
   readonly reply: Reply;
 }
 
+export interface SearchOptions {
+  /** Messages at most. Default {@link DEFAULT_SEARCH_LIMIT}. */
+  readonly limit?: number;
+}
+
+export const DEFAULT_SEARCH_LIMIT = 20;
+
+/** Sessions of one answer of {@link SessionStore.list}. */
+export const DEFAULT_LIST_LIMIT = 1_000;
+
 export interface SessionStore {
+  /**
+   * Makes a start of each runtime the owner that counts, and returns their epochs, which rise with every start that the store
+   * has seen, over restarts of threads and of the process. From then on a commit of an earlier start is refused, so that a
+   * thread that was given up and lives on changes nothing.
+   */
+  own(runtimes: readonly RuntimeId[]): readonly number[];
   /** Returns a session; an empty one of version 0 when there is none. */
   load(key: SessionKey): Session;
   /**
    * Adds a turn's messages and its reply, all or nothing, and returns the reply that counts.
    *
    * At most once per delivery: when the first of the deliveries has a commit, nothing changes and that one's reply is
-   * returned. Throws `ORRERY_STALE_OWNER` when the session has moved on from `version`, or was committed to under a newer
-   * epoch.
+   * returned. Throws `ORRERY_STALE_OWNER` when the session has moved on from `version` (another commit, or it was cleared), or
+   * when `epoch` is not that of the runtime's newest start.
    */
   commit(commit: Commit): Reply;
   /** Returns the reply that a delivery committed, as long as its record is kept. */
   commitOf(delivery: DeliveryId): Reply | undefined;
-  /** Forgets a session's messages; its commit records stay. Returns whether there was one. */
+  /**
+   * Forgets a session's messages; its commit records stay. Returns whether there were any. A turn that runs meanwhile is refused
+   * at its commit, and is run again on the empty session.
+   */
   delete(key: SessionKey): boolean;
   /** Lists sessions of an agent whose namespace is `prefix` or lies below it; whole segments are compared. */
-  list(agent: string, prefix?: string): readonly string[];
+  list(agent: string, prefix?: string, limit?: number): readonly string[];
+  /**
+   * Finds messages of a session by their words: those that have all of them, the newest first, then those that have some.
+   * Case and accents do not count; `word*` finds words that begin so, `"two words"` finds them side by side. Any text is a
+   * query: one without a word finds nothing.
+   */
+  search(key: SessionKey, query: string, options?: SearchOptions): readonly StoredModelMessage[];
   close(): void;
 }

@@ -1,0 +1,285 @@
+/** Runs what only a file can do: outlive its store, be shared by several, be damaged, and forget by retention. */
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { SESSION_MIGRATIONS } from '../../src/worker/sessions/schema.ts';
+import {
+  MIN_COMMIT_RETENTION_MS,
+  SqliteSessionStore,
+  type SqliteStoreOptions,
+} from '../../src/worker/sessions/sqlite.ts';
+import { SWEEP_EVERY_MS } from '../../src/worker/sessions/sweep.ts';
+import { KEY, commitOf, contents, fill, ownerOf, replyOf } from '../support/sessions.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
+
+const STALE = expect.objectContaining({ code: 'ORRERY_STALE_OWNER' });
+
+let dir: TemporaryDirectory;
+let stores: SqliteSessionStore[];
+
+beforeEach(() => {
+  dir = temporaryDirectory();
+  stores = [];
+});
+
+afterEach(() => {
+  for (const store of stores) store.close();
+  dir[Symbol.dispose]();
+});
+
+function file(): string {
+  return join(dir.path, 'data', 'sessions.db');
+}
+
+function open(o: Partial<SqliteStoreOptions> = {}): SqliteSessionStore {
+  const store = new SqliteSessionStore({ file: file(), ...o });
+  stores.push(store);
+  return store;
+}
+
+/** Asks the file itself. */
+function ask(sql: string): readonly unknown[] {
+  const database = new DatabaseSync(file(), { readOnly: true });
+  try {
+    return database
+      .prepare(sql)
+      .all()
+      .map((row) => Object.values(row)[0]);
+  } finally {
+    database.close();
+  }
+}
+
+describe('a session database', () => {
+  test('sessions - messages, versions, commit records and epochs outlive the store', () => {
+    const store = open();
+    const epoch = ownerOf(store);
+    fill(store, epoch, ['one', 'two']);
+    store.commit(commitOf(epoch, { version: 2, deliveries: ['d', 'e'], text: 'three' }));
+    store.close();
+    const later = open();
+    expect(contents(later)).toEqual(['ask one', 'one', 'ask two', 'two', 'ask three', 'three']);
+    expect(later.load(KEY).version).toBe(3);
+    expect(later.commitOf('e')).toEqual(replyOf('three'));
+    // Before anybody owned anew, a late commit of the earlier process still stands alone; afterwards it is refused.
+    expect(ownerOf(later)).toBeGreaterThan(epoch);
+    expect(() => later.commit(commitOf(epoch, { version: 3 }))).toThrow(STALE);
+  });
+
+  test('sessions - it is readable by its owner alone, and in the mode of a write-ahead log', () => {
+    open();
+    expect(statSync(file()).mode & 0o777).toBe(0o600);
+    expect(ask('PRAGMA journal_mode')).toEqual(['wal']);
+    expect(ask('PRAGMA user_version')).toEqual([SESSION_MIGRATIONS.length]);
+  });
+
+  test('sessions - of two stores on one file each sees at once what the other committed, cleared and searched', () => {
+    const [one, two] = [open(), open()];
+    const [a = 0, b = 0] = one.own(['a', 'a#2']);
+    fill(one, a, ['one']);
+    expect(contents(two)).toEqual(['ask one', 'one']);
+    fill(two, b, ['two']);
+    expect(contents(one)).toEqual(['ask one', 'one', 'ask two', 'two']);
+    expect(one.search(KEY, 'two')).toHaveLength(2);
+    const { version } = one.load(KEY);
+    fill(two, b, ['three']);
+    expect(() => one.commit(commitOf(a, { version }))).toThrow(STALE);
+    expect(two.search(KEY, 'three two')).toHaveLength(4);
+    expect(one.delete(KEY)).toBe(true);
+    expect(contents(two)).toEqual([]);
+    expect(() => two.commit(commitOf(b, { version: 3 }))).toThrow(STALE);
+    fill(two, b, ['four']);
+    expect(contents(one)).toEqual(['ask four', 'four']);
+    expect(one.search(KEY, 'one two three four')).toHaveLength(2);
+  });
+
+  test('sessions - a cache that another store made stale does not show, whichever of them reads first', () => {
+    const [one, two] = [open(), open()];
+    const epoch = ownerOf(one);
+    for (let i = 0; i < 20; i++) {
+      const [writer, reader] = i % 3 === 0 ? [two, one] : [one, two];
+      if (i % 2 === 0) contents(reader, KEY, { maxMessages: i });
+      fill(writer, epoch, [`t${i}`]);
+      const all = Array.from({ length: i + 1 }, (_, n) => [`ask t${n}`, `t${n}`]).flat();
+      expect(contents(one, KEY, { maxMessages: 3 })).toEqual(all.slice(-3));
+      expect(contents(two)).toEqual(all);
+      expect(contents(one)).toEqual(all);
+    }
+  });
+
+  test('sessions - a small read of a long session touches few rows', () => {
+    const store = open({ cacheBytes: 0 });
+    const epoch = ownerOf(store);
+    const messages = Array.from({ length: 50_000 }, (_, i) => ({
+      message: { role: 'user', content: `m${i}` } as const,
+      tokens: 1,
+    }));
+    store.commit(commitOf(epoch, { messages }));
+    const parse = JSON.parse;
+    let parsed = 0;
+    JSON.parse = (...args) => {
+      parsed += 1;
+      return parse(...args) as unknown;
+    };
+    try {
+      expect(contents(store, KEY, { maxTokens: 5 })).toHaveLength(5);
+    } finally {
+      JSON.parse = parse;
+    }
+    expect(parsed).toBe(5);
+  });
+});
+
+describe('a file that cannot be used', () => {
+  const unusable = (message: RegExp): unknown =>
+    expect.objectContaining({ code: 'ORRERY_DATABASE_UNUSABLE', message: expect.stringMatching(message) });
+
+  beforeEach(() => mkdirSync(join(dir.path, 'data')));
+
+  test('sessions - one that is no database is told, and left as it is', () => {
+    writeFileSync(file(), 'no database at all, but long enough to be read as one'.repeat(100));
+    expect(() => open()).toThrow(unusable(/data\/sessions\.db is damaged/));
+    expect(readFileSync(file(), 'utf8')).toMatch(/^no database/);
+  });
+
+  test('sessions - one of a newer version is told', () => {
+    open().close();
+    const database = new DatabaseSync(file());
+    database.exec(`PRAGMA user_version = ${SESSION_MIGRATIONS.length + 1}`);
+    database.close();
+    expect(() => open()).toThrow(unusable(/has version 2, this program knows up to 1/));
+  });
+
+  test('sessions - one of another program is told, and left as it is', () => {
+    const database = new DatabaseSync(file());
+    database.exec('CREATE TABLE theirs (x)');
+    database.close();
+    expect(() => open()).toThrow(unusable(/another program's/));
+    expect(ask('SELECT name FROM sqlite_schema')).toEqual(['theirs']);
+    expect(existsSync(`${file()}-wal`)).toBe(false);
+  });
+
+  test('sessions - a directory in its place is told', () => {
+    mkdirSync(file());
+    expect(() => open()).toThrow(unusable(/cannot be opened for writing/));
+  });
+
+  test('sessions - a file that another program holds fails as what may be tried again', () => {
+    const store = open({ busyTimeoutMs: 1 });
+    const epoch = ownerOf(store);
+    const other = new DatabaseSync(file());
+    other.exec('BEGIN IMMEDIATE');
+    const commit = commitOf(epoch, { text: 'later' });
+    expect(() => store.commit(commit)).toThrow(
+      expect.objectContaining({ code: 'ORRERY_DATABASE_FAILED', retryable: true }),
+    );
+    other.exec('COMMIT');
+    other.close();
+    store.commit(commit);
+    expect(contents(store)).toEqual(['ask later', 'later']);
+  });
+});
+
+describe('retention', () => {
+  let now = 0;
+
+  function sweepAll(store: SqliteSessionStore): void {
+    now += SWEEP_EVERY_MS;
+    while (store.sweep());
+  }
+
+  beforeEach(() => {
+    now = 1_000_000;
+  });
+
+  test('sessions - commit records go after their retention, never before; what was said stays', () => {
+    const store = open({ now: () => now, commitRetentionMs: 2 * MIN_COMMIT_RETENTION_MS });
+    const epoch = ownerOf(store);
+    for (let i = 0; i < 5_000; i++)
+      store.commit(commitOf(epoch, { session: undefined, messages: [], deliveries: [`old${i}`] }));
+    fill(store, epoch, ['kept']);
+    now += MIN_COMMIT_RETENTION_MS;
+    store.commit(commitOf(epoch, { session: undefined, messages: [], deliveries: ['new', 'joined'] }));
+    now += MIN_COMMIT_RETENTION_MS - 2 * SWEEP_EVERY_MS;
+    sweepAll(store);
+    expect(store.commitOf('old0')).toBeDefined();
+    now += 2 * SWEEP_EVERY_MS;
+    sweepAll(store);
+    expect(ask('SELECT delivery FROM commits ORDER BY id')).toEqual(['new', 'joined']);
+    expect(store.commitOf('joined')).toEqual(replyOf('hi'));
+    expect(contents(store)).toEqual(['ask kept', 'kept']);
+  });
+
+  test('sessions - of several threads one sweeps at a time, and a clock that was put back does not stop them', () => {
+    const [one, two] = [open({ now: () => now }), open({ now: () => now })];
+    const epoch = ownerOf(one);
+    one.commit(commitOf(epoch, { session: undefined, messages: [], deliveries: ['d'] }));
+    now += 2 * MIN_COMMIT_RETENTION_MS;
+    one.sweep();
+    one.commit(commitOf(epoch, { session: undefined, messages: [], deliveries: ['e'] }));
+    now -= 10 * MIN_COMMIT_RETENTION_MS;
+    one.commit(commitOf(epoch, { session: undefined, messages: [], deliveries: ['f'] }));
+    two.sweep();
+    expect(ask("SELECT value FROM meta WHERE key = 'swept'")).toEqual([now]);
+    now += 1;
+    one.sweep();
+    expect(ask("SELECT value FROM meta WHERE key = 'swept'")).toEqual([now - 1]);
+  });
+
+  test('sessions - messages past their age are not shown, and their rows go with the sweep', () => {
+    const store = open({ now: () => now, maxAgeMs: 1_000_000 });
+    const epoch = ownerOf(store);
+    fill(store, epoch, ['one']);
+    store.search(KEY, 'one');
+    now += 600_000;
+    fill(store, epoch, ['two']);
+    expect(contents(store)).toHaveLength(4);
+    now += 600_000;
+    expect(contents(store)).toEqual(['ask two', 'two']);
+    expect(store.search(KEY, 'one')).toEqual([]);
+    sweepAll(store);
+    expect(ask('SELECT count(*) FROM messages')).toEqual([2]);
+    expect(contents(store)).toEqual(['ask two', 'two']);
+    now += 1_000_000;
+    sweepAll(store);
+    expect(ask('SELECT count(*) FROM messages')).toEqual([0]);
+    expect(store.list('a')).toEqual([]);
+    // It goes on where it was: nothing that was loaded before fits by chance.
+    expect(store.load(KEY).version).toBe(2);
+    fill(store, epoch, ['three']);
+    expect(contents(store)).toEqual(['ask three', 'three']);
+  });
+
+  test('sessions - beyond the number of messages the oldest are not shown, and their rows go', () => {
+    const store = open({ maxMessages: 3 });
+    const epoch = ownerOf(store);
+    const texts = Array.from({ length: 100 }, (_, i) => `t${i}`);
+    for (const text of texts) {
+      fill(store, epoch, [text]);
+      if (text !== 't0') expect(contents(store)).toHaveLength(3);
+    }
+    expect(contents(store)).toEqual(['t98', 'ask t99', 't99']);
+    expect(store.search(KEY, 't98 t97')).toHaveLength(1);
+    expect(ask('SELECT count(*) < 100 FROM messages')).toEqual([1]);
+    const many = texts.map((content) => ({ message: { role: 'user', content } }) as const);
+    store.commit(commitOf(epoch, { messages: many, version: store.load(KEY).version }));
+    expect(contents(store)).toEqual(['t97', 't98', 't99']);
+    expect(ask('SELECT count(*) FROM messages')).toEqual([3]);
+  });
+
+  test('sessions - the row of a cleared session goes once no turn can still hold its version', () => {
+    const store = open({ now: () => now });
+    const epoch = ownerOf(store);
+    fill(store, epoch, ['one']);
+    store.delete(KEY);
+    sweepAll(store);
+    expect(store.load(KEY).version).toBe(2);
+    now += MIN_COMMIT_RETENTION_MS;
+    sweepAll(store);
+    expect(ask('SELECT count(*) FROM sessions')).toEqual([0]);
+    fill(store, epoch, ['two']);
+    expect(store.load(KEY).version).toBe(1);
+    expect(contents(store)).toEqual(['ask two', 'two']);
+  });
+});
