@@ -2,6 +2,7 @@
  * Owns where pieces end: each encoding's pattern, written out by hand over well-formed UTF-8. It finds borders only, and
  * never looks behind the piece it is at. Bytes from `end` on must be four zero bytes, so that looking ahead needs no check.
  */
+import { runEnd } from './run-end.ts';
 import { BREAK, BY_CODE_POINT, DECODE, LETTER, LOWER, MARK, NUMBER, SPACE, UPPER, astralClass } from './unicode.ts';
 
 const APOSTROPHE = 0x27;
@@ -73,9 +74,9 @@ function spaceEnd(bytes: Uint8Array, classes: Uint8Array, start: number, end: nu
     if ((found & SPACE) === 0) break;
     const byte = bytes[at]!;
     if (byte < 0x80) {
-      // A run of one character can be a megabyte long. The zero behind the text ends it.
-      do at++;
-      while (bytes[at] === byte);
+      at++;
+      // Most runs are short, but one can be a megabyte long.
+      if (bytes[at] === byte) at = runEnd(bytes, at, end);
       last = at - 1;
     } else {
       last = at;

@@ -8,6 +8,7 @@
  */
 import { LINK_MASK, type Image } from './image.ts';
 import { NO_MERGE, mergeOf } from './pairs.ts';
+import { runEnd } from './run-end.ts';
 
 /** The shortest piece, in bytes, that is looked at for runs. */
 export const LEAST_RUNS_BYTES = 256;
@@ -43,11 +44,9 @@ export class RunMerger {
     const runs: Run[] = [];
     for (let at = start; at < end;) {
       if (runs.length === MOST_RUNS) return undefined;
-      const byte = bytes[at]!;
-      const first = at;
-      do at++;
-      while (at < end && bytes[at] === byte);
-      runs.push({ token: this.#tokenOf(byte), count: at - first });
+      const next = runEnd(bytes, at, end);
+      runs.push({ token: this.#tokenOf(bytes[at]!), count: next - at });
+      at = next;
     }
     return runs;
   }
