@@ -53,8 +53,6 @@ export interface AgentSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Unique in the process and at least 1: a dying thread can still say it in one shared word. */
   readonly number: number;
-  /** The owner's epoch: a commit under an older one is refused. Rises with every start of the runtime anywhere. */
-  readonly epoch: number;
 }
 
 export type AgentStartResult =
@@ -77,8 +75,12 @@ export interface AgentHostContract {
   steer(turn: TurnKey, messages: readonly JoinedMessage[]): Promise<void>;
   /** Takes offered messages back; returns those that the turn had not taken and now never will. */
   unsteer(turn: TurnKey, deliveries: readonly DeliveryId[]): Promise<readonly DeliveryId[]>;
-  /** Returns a session's messages, oldest first. */
-  history(agent: string, session: string): Promise<readonly StoredMessage[]>;
+  /** Returns a session's newest messages, oldest first; none for a session that is not there. Default: 1,000 of them. */
+  history(agent: string, session: string, maxMessages?: number): Promise<readonly StoredMessage[]>;
+  /** Forgets a session's messages; false when there were none. A turn that runs meanwhile runs again on the empty session. */
+  clearSession(agent: string, session: string): Promise<boolean>;
+  /** Lists an agent's sessions, 1,000 at most: those whose namespace is `prefix` or lies below it. */
+  listSessions(agent: string, prefix?: string): Promise<readonly string[]>;
   /** Stops every agent, ends `collect` and then the resident task. */
   stop(timeoutMs: number): Promise<void>;
 }
@@ -94,6 +96,8 @@ export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> 
   steer: 10_000,
   unsteer: 10_000,
   history: 10_000,
+  clearSession: 10_000,
+  listSessions: 10_000,
   stop: 60_000,
 };
 
@@ -103,6 +107,22 @@ export interface WorkerLog {
   readonly pretty: boolean;
   readonly fd?: 1 | 2;
 }
+
+/** Where a slot keeps its agents' sessions. */
+export type SessionsTask =
+  | { readonly store: 'memory'; readonly maxMessages?: number }
+  | {
+      readonly store: 'sqlite';
+      /** One for the host: every slot opens it. */
+      readonly file: string;
+      readonly synchronous: 'normal' | 'full';
+      /** Of the sessions that each slot keeps in memory, about. */
+      readonly cacheBytes: number;
+      readonly maxAgeMs?: number;
+      readonly maxMessages?: number;
+      /** How long a delivery's commit is remembered, in milliseconds. */
+      readonly commitRetentionMs: number;
+    };
 
 /** What piscina hands to the resident task of a slot. */
 export interface ResidentTask {
@@ -119,6 +139,7 @@ export interface ResidentTask {
   readonly heartbeatMs: number;
   /** The deadline of a turn that brings none of its own, in milliseconds. */
   readonly turnTimeoutMs: number;
+  readonly sessions: SessionsTask;
   readonly log: WorkerLog;
 }
 

@@ -31,13 +31,12 @@ import {
 import type { AgentDefinition } from './agent.ts';
 import { AgentRuntime } from './agent-runtime.ts';
 import { type DeltaSender, DeltaStream } from './deltas.ts';
-import { storedMessageOf } from './sessions/convert.ts';
-import type { SessionStore } from './sessions/store.ts';
+import type { ThreadSessions } from './thread-sessions.ts';
 import type { ThreadTokens } from './tokens.ts';
 import { type AgentTurn, cancelError } from './turn.ts';
 
 export interface AgentHostParts {
-  readonly store: SessionStore;
+  readonly sessions: ThreadSessions;
   readonly deltas: DeltaSender;
   readonly log: Logger;
   readonly tokens: ThreadTokens;
@@ -96,7 +95,13 @@ export class AgentHost implements AgentHostContract {
 
   async startAgents(specs: readonly AgentSpec[]): Promise<readonly AgentStartResult[]> {
     const results: AgentStartResult[] = [];
-    for (const spec of specs) results.push(await this.#start(spec));
+    let epochs: ReadonlyMap<RuntimeId, number>;
+    try {
+      epochs = this.#parts.sessions.own(specs.map(({ runtime }) => runtime));
+    } catch (error) {
+      return specs.map(({ runtime }) => ({ runtime, ok: false, error: toWire(error) }));
+    }
+    for (const spec of specs) results.push(await this.#start(spec, epochs.get(spec.runtime) ?? 0));
     return results;
   }
 
@@ -158,7 +163,7 @@ export class AgentHost implements AgentHostContract {
   }
 
   steer(turn: TurnKey, messages: readonly JoinedMessage[]): Promise<void> {
-    const { store } = this.#parts;
+    const { store } = this.#parts.sessions;
     // One that was answered before, as a restart may bring it, finds its stored reply in a turn of its own.
     const settled = messages.findIndex(({ id }) => store.commitOf(id));
     const fresh = settled < 0 ? messages : messages.slice(0, settled);
@@ -176,8 +181,16 @@ export class AgentHost implements AgentHostContract {
     return Promise.resolve(back.map(({ id }) => id));
   }
 
-  history(agent: string, session: string): Promise<readonly StoredMessage[]> {
-    return Promise.resolve(this.#parts.store.load({ agent, namespace: session }).read().map(storedMessageOf));
+  async history(agent: string, session: string, maxMessages?: number): Promise<readonly StoredMessage[]> {
+    return this.#parts.sessions.history(agent, session, maxMessages);
+  }
+
+  async clearSession(agent: string, session: string): Promise<boolean> {
+    return this.#parts.sessions.clear(agent, session);
+  }
+
+  async listSessions(agent: string, prefix?: string): Promise<readonly string[]> {
+    return this.#parts.sessions.list(agent, prefix);
   }
 
   stop(timeoutMs: number): Promise<void> {
@@ -194,19 +207,19 @@ export class AgentHost implements AgentHostContract {
     this.#isOver = true;
     this.#handOver();
     this.#collector?.([]);
-    this.#parts.store.close();
+    this.#parts.sessions.close();
     // The last outcomes may have come while main's next `collect` was on its way: the thread ends once that took them.
     // And the answer to this call must leave before the resident task, and with it the thread's work, ends.
     if (this.#outcomes.length === 0) setImmediate(this.#ended.resolve);
   }
 
-  async #start(spec: AgentSpec): Promise<AgentStartResult> {
-    const { load, store, log, tokens } = this.#parts;
+  async #start(spec: AgentSpec, epoch: number): Promise<AgentStartResult> {
+    const { load, sessions, log, tokens } = this.#parts;
     try {
       if (this.#runtimes.has(spec.runtime)) {
         throw new OrreryError('ORRERY_PROTOCOL', `Agent ${spec.runtime} is already started in this slot`);
       }
-      const runtime = new AgentRuntime(spec, await load(spec.source), store, log, tokens);
+      const runtime = new AgentRuntime(spec, epoch, await load(spec.source), sessions.store, log, tokens);
       await runtime.start();
       this.#runtimes.set(spec.runtime, runtime);
       return { runtime: spec.runtime, ok: true };
@@ -270,7 +283,14 @@ export class AgentHost implements AgentHostContract {
       return;
     }
     const deltas = request.stream ? new DeltaStream(request.turn, this.#parts.deltas) : undefined;
-    const turn = runtime.open(request, deltas);
+    let turn: AgentTurn;
+    try {
+      turn = runtime.open(request, deltas);
+    } catch (error) {
+      // The session could not be read; the other turns of the batch are not to blame.
+      this.#settle({ turn: request.turn, error: toWire(error), streamed: false }, window);
+      return;
+    }
     if (offered.length > 0) turn.steer(offered);
     const key = this.#turns.add(turn);
     runtime.run(turn).then(

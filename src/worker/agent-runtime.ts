@@ -16,6 +16,7 @@ export class AgentRuntime implements AgentContext {
   readonly spec: AgentSpec;
   readonly #agent: AgentDefinition;
   readonly #store: SessionStore;
+  readonly #epoch: number;
   readonly #parentLog: Logger;
   readonly #threadTokens: ThreadTokens;
   #tokens: AgentTokens | undefined;
@@ -25,8 +26,17 @@ export class AgentRuntime implements AgentContext {
   #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
 
-  constructor(spec: AgentSpec, agent: AgentDefinition, store: SessionStore, log: Logger, tokens: ThreadTokens) {
+  /** `epoch` is that of this start, as the store gave it. */
+  constructor(
+    spec: AgentSpec,
+    epoch: number,
+    agent: AgentDefinition,
+    store: SessionStore,
+    log: Logger,
+    tokens: ThreadTokens,
+  ) {
     this.spec = spec;
+    this.#epoch = epoch;
     this.#runAs = runnerOf(spec.number);
     this.#agent = agent;
     this.#store = store;
@@ -99,7 +109,7 @@ export class AgentRuntime implements AgentContext {
         session: sessionKey,
         deliveries: [request.id, ...turn.joined],
         version: session?.version ?? 0,
-        epoch: this.spec.epoch,
+        epoch: this.#epoch,
         messages: sessionKey ? turn.transcript(reply) : [],
         ...(turn.encoding === undefined ? {} : { encoding: turn.encoding }),
         reply,

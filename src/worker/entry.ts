@@ -12,7 +12,7 @@ import { AgentHost } from './agent-host.ts';
 import { installBlame } from './blame.ts';
 import { DeltaSender } from './deltas.ts';
 import { loadAgent } from './load.ts';
-import { MemorySessionStore } from './sessions/memory.ts';
+import { ThreadSessions } from './thread-sessions.ts';
 import { ThreadTokens } from './tokens.ts';
 
 registerErrorTransfer();
@@ -25,7 +25,7 @@ export default async function resident(task: ResidentTask): Promise<ResidentEnd>
   installBlame(words);
   const log = createWorkerLogger(task.log, { slot, generation });
   const host = new AgentHost({
-    store: new MemorySessionStore(),
+    sessions: new ThreadSessions(task.sessions, log),
     deltas: new DeltaSender(deltaPort),
     log,
     tokens: new ThreadTokens(task.images),

@@ -149,7 +149,6 @@ describe('a slot', () => {
     source: { kind: 'builtin', name: 'echo' },
     env: {},
     number: 1,
-    epoch: 1,
   };
 
   test('pool - a killed slot rejects what was under way with the cause, and starts again with a new generation', async () => {

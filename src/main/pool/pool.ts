@@ -7,7 +7,7 @@
  */
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
-import { OrreryError, type ResidentTask, type WorkerLog } from '../../protocol/index.ts';
+import { OrreryError, type ResidentTask, type SessionsTask, type WorkerLog } from '../../protocol/index.ts';
 import { scrubbedEnv } from './env.ts';
 import { Slot, type SlotEvents } from './slot.ts';
 
@@ -17,6 +17,8 @@ export interface PoolOptions {
   readonly maxHeapMb?: number;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
+  /** Default: in memory. */
+  readonly sessions?: SessionsTask;
   /** Default: none; agents cannot count then. */
   readonly images?: () => ResidentTask['images'];
   readonly workerLog: WorkerLog;
@@ -84,6 +86,7 @@ export class Pool {
       },
       heartbeatMs: this.#options.heartbeatMs,
       turnTimeoutMs: this.#options.turnTimeoutMs,
+      sessions: this.#options.sessions ?? { store: 'memory' },
       images: this.#options.images ?? (() => ({})),
       log: this.#options.workerLog,
       events: this.#options.events,

@@ -9,6 +9,7 @@ import {
   DELTA_CREDITS,
   OrreryError,
   type ResidentTask,
+  type SessionsTask,
   SLOT_WORD,
   SLOT_WORDS,
   type SlotEvent,
@@ -55,6 +56,7 @@ export interface SlotOptions {
   readonly piscina: () => Piscina;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
+  readonly sessions: SessionsTask;
   /** The vocabulary images that the slot's agents count with. */
   readonly images: () => ResidentTask['images'];
   readonly log: WorkerLog;
@@ -150,6 +152,7 @@ export class Slot {
       images: this.#options.images(),
       heartbeatMs: this.#options.heartbeatMs,
       turnTimeoutMs: this.#options.turnTimeoutMs,
+      sessions: this.#options.sessions,
       log: this.#options.log,
     };
     const run = this.#options.piscina().run(task, { transferList: [calls.port2, deltas.port2], signal: abort.signal });

@@ -48,7 +48,6 @@ export class HostedAgents {
   readonly #byAgent = new Map<string, Replica[]>();
   readonly #slotTrackers = new Map<Slot, RestartTracker>();
   readonly #slotTimers = new Set<NodeJS.Timeout>();
-  #epoch = 0;
   #stopping = false;
 
   constructor(options: AgentsOptions) {
@@ -190,8 +189,7 @@ export class HostedAgents {
     const { generation } = slot;
     const specs: AgentSpec[] = [];
     for (const replica of replicas) {
-      this.#epoch += 1;
-      specs.push(specOf(replica.agent, replica.runtime, replica.number, this.#epoch));
+      specs.push(specOf(replica.agent, replica.runtime, replica.number));
     }
     let results: readonly AgentStartResult[];
     try {

@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url';
 import type { AgentSpec, RuntimeId } from '../../protocol/index.ts';
 import type { ResolvedAgent } from '../config/types.ts';
 
-export function specOf(agent: ResolvedAgent, runtime: RuntimeId, number: number, epoch: number): AgentSpec {
+export function specOf(agent: ResolvedAgent, runtime: RuntimeId, number: number): AgentSpec {
   const { source } = agent;
   return {
     runtime,
@@ -11,6 +11,5 @@ export function specOf(agent: ResolvedAgent, runtime: RuntimeId, number: number,
     source: source.kind === 'module' ? { kind: 'module', url: pathToFileURL(source.path).href } : source,
     env: agent.env,
     number,
-    epoch,
   };
 }
