@@ -4,6 +4,26 @@ import type { AgentDefinition } from './definition.ts';
 export type { Encoding, Tokenizer } from '../protocol/encodings.ts';
 export type { ChatMessage, MessagePart, Usage, UserMessage } from '../protocol/messages.ts';
 export { Namespace } from '../protocol/namespace.ts';
+export {
+  type FallbackModel,
+  type LightweightOptions,
+  type ModelAgent,
+  type ModelAgentOptions,
+  type ModelContext,
+  modelAgent,
+} from './models/index.ts';
+export type { Compaction, CompactionRequest } from './runtime/compaction.ts';
+export type {
+  LoopHooks,
+  Progress,
+  RetryProgress,
+  StepEndProgress,
+  StepStart,
+  ToolCallProgress,
+  ToolResultProgress,
+} from './runtime/hooks.ts';
+export type { RetryPolicy } from './runtime/retry.ts';
+export { type ToolRun, toolRun } from './runtime/tool-run.ts';
 export type { AgentContext, AgentDefinition, AgentTokens, Turn } from './definition.ts';
 
 /** Returns its argument; gives the definition its type. */

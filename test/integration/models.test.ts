@@ -5,10 +5,10 @@ import type { AddressInfo } from 'node:net';
 import { inspect } from 'node:util';
 import { LLMock } from '@copilotkit/aimock';
 import { afterAll, afterEach, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
-import type { ModelSpec } from '../../src/protocol/contract.ts';
 import { type ChatMessage, NO_USAGE, type Usage, type UserMessage } from '../../src/protocol/messages.ts';
 import { type AgentDefinition, Namespace, type Turn } from '../../src/worker/agent.ts';
 import { loadAgent } from '../../src/worker/load.ts';
+import { type ModelAgentOptions, modelAgent } from '../../src/worker/models/index.ts';
 import { agentContext } from '../support/agent-context.ts';
 
 const mock = new LLMock({ port: 0 });
@@ -28,9 +28,18 @@ const MODELS: Readonly<Record<Provider, string>> = {
   anthropic: 'anthropic:claude-sonnet-4-5',
 };
 
-async function agent(provider: Provider, rest: Partial<ModelSpec> = {}): Promise<AgentDefinition> {
-  const spec: ModelSpec = { model: MODELS[provider], baseUrl: `${mock.url}/v1`, apiKey: 'key-1', ...rest };
-  return loadAgent({ kind: 'model', spec });
+/** Waits that are too short to matter; what is waited for is tested in its own place. */
+const AT_ONCE: NonNullable<ModelAgentOptions['retry']> = { backoff: { minMs: 1, maxMs: 2, jitter: 0 } };
+
+/** As the loader makes it, but for the waits between calls. */
+async function agent(provider: Provider, rest: Partial<ModelAgentOptions> = {}): Promise<AgentDefinition> {
+  return modelAgent({
+    model: MODELS[provider],
+    baseUrl: `${mock.url}/v1`,
+    apiKey: 'key-1',
+    retry: AT_ONCE,
+    ...rest,
+  });
 }
 
 interface TestTurn extends Turn {
@@ -130,11 +139,13 @@ describe.each(PROVIDERS)('%s', (provider) => {
     expect(mock.getRequests()[0]?.body).not.toMatchObject({ stream: true });
   });
 
-  it('is unavailable, and calls once, when the provider fails the whole answer', async () => {
+  it.each([true, false])('asks again when the provider fails once - streamed %s', async (streamed) => {
     mock.nextRequestError(500, { message: 'Oops' });
-    const asked = deltas(await agent(provider), turnOf('hello', { streamed: false }));
-    await expect(asked).rejects.toMatchObject({ code: 'ORRERY_MODEL_UNAVAILABLE' });
-    expect(mock.getRequests()).toHaveLength(1);
+    mock.onMessage('hello', { content: 'Here I am.' });
+    const turn = turnOf('hello', { streamed });
+    expect((await deltas(await agent(provider), turn)).join('')).toBe('Here I am.');
+    expect(mock.getRequests()).toHaveLength(2);
+    expect(turn.reported.steps).toBe(1);
   });
 
   it('sends system text, history and message in order, once', async () => {
@@ -192,21 +203,23 @@ describe.each(PROVIDERS)('%s', (provider) => {
       { predicate: () => true },
       { error: { message: 'Slow down', type: 'rate_limit_error' }, status: 429, retryAfter: 7 },
     );
-    await expect(deltas(await agent(provider), turnOf('hello'))).rejects.toMatchObject({
+    const hasty = await agent(provider, { retry: { ...AT_ONCE, maxWaitMs: 6_999 } });
+    await expect(deltas(hasty, turnOf('hello'))).rejects.toMatchObject({
       code: 'ORRERY_MODEL_UNAVAILABLE',
       retryable: true,
       retryAfterMs: 7000,
     });
+    // A wait that a turn does not make is delivery's.
     expect(mock.getRequests()).toHaveLength(1);
   });
 
-  it('is unavailable, and calls once, when the provider fails', async () => {
-    mock.nextRequestError(500, { message: 'Oops' });
+  it('is unavailable after three calls when the provider goes on failing', async () => {
+    mock.on({ predicate: () => true }, { error: { message: 'Oops' }, status: 500 });
     await expect(deltas(await agent(provider), turnOf('hello'))).rejects.toMatchObject({
       code: 'ORRERY_MODEL_UNAVAILABLE',
       message: expect.stringContaining('500'),
     });
-    expect(mock.getRequests()).toHaveLength(1);
+    expect(mock.getRequests()).toHaveLength(3);
   });
 
   it('is unavailable when the stream is cut half-way', async () => {

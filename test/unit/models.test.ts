@@ -1,8 +1,10 @@
 /** Holds the parts of model agents that need no server: addresses, prompts, and what a failure means. */
 import { describe, expect, it } from 'vitest';
+import type { ModelMessage } from 'ai';
 import type { ChatMessage } from '../../src/protocol/messages.ts';
 import { modelError, retryAfter } from '../../src/worker/models/errors.ts';
 import { promptOf } from '../../src/worker/models/prompt.ts';
+import { modelMessageOf } from '../../src/worker/sessions/convert.ts';
 import { modelAddress } from '../../src/worker/models/providers.ts';
 
 const user = (text: string): unknown => ({ role: 'user', content: [{ type: 'text', text }] });
@@ -30,6 +32,12 @@ describe('modelAddress', () => {
   });
 });
 
+/** A conversation as the loop hands it over. */
+function said(system: string | undefined, history: readonly ChatMessage[], message: ChatMessage): ModelMessage[] {
+  const front: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  return [...front, ...history, message].map(modelMessageOf);
+}
+
 describe('promptOf', () => {
   const history: ChatMessage[] = [
     { role: 'user', content: 'a' },
@@ -39,7 +47,7 @@ describe('promptOf', () => {
   ];
 
   it('keeps the order, leaves out empty messages and shows tool results as text', () => {
-    expect(promptOf('openai', 'sys', history, { role: 'user', content: 'b' })).toEqual([
+    expect(promptOf('openai', said('sys', history, { role: 'user', content: 'b' }))).toEqual([
       { role: 'system', content: 'sys' },
       user('a'),
       { role: 'system', content: 'rule' },
@@ -49,13 +57,9 @@ describe('promptOf', () => {
   });
 
   it('moves system messages to the front for Anthropic', () => {
-    expect(promptOf('anthropic', 'sys', history, { role: 'user', content: 'b' }).map(({ role }) => role)).toEqual([
-      'system',
-      'system',
-      'user',
-      'user',
-      'user',
-    ]);
+    expect(promptOf('anthropic', said('sys', history, { role: 'user', content: 'b' })).map(({ role }) => role)).toEqual(
+      ['system', 'system', 'user', 'user', 'user'],
+    );
   });
 
   it('takes text parts in their order in place of the content', () => {
@@ -64,7 +68,7 @@ describe('promptOf', () => {
       { type: 'image', url: 'https://example.org/a.png', mediaType: 'image/png' },
       { type: 'text', text: 'after' },
     ] as const;
-    expect(promptOf('openai', undefined, [], { role: 'user', content: 'before after', parts })).toEqual([
+    expect(promptOf('openai', said(undefined, [], { role: 'user', content: 'before after', parts }))).toEqual([
       {
         role: 'user',
         content: [
@@ -82,7 +86,7 @@ describe('promptOf', () => {
       { type: 'file', url: `data:text/plain;base64,${'A'.repeat(10_000)}`, name: 'a.txt' },
       { type: 'image', url: 'file:///etc/passwd' },
     ] as const;
-    expect(promptOf('openai', undefined, [], { role: 'user', content: 'see', parts })).toEqual([
+    expect(promptOf('openai', said(undefined, [], { role: 'user', content: 'see', parts }))).toEqual([
       {
         role: 'user',
         content: [

@@ -1,116 +1,258 @@
 /**
- * Owns the agent behind a `model:` configuration: one call to a provider a turn, streamed where somebody reads along. It
- * keeps no conversation (the agent host does) and tries nothing twice (delivery does, for errors that are retryable).
- *
- * It calls the AI SDK's provider models directly instead of through `streamText`: a turn without tools has no use for its
- * step loop, its retries, its warnings on the console or its copies of the stream, and a thread saves loading it.
+ * Owns what a model agent is: the agent behind a `model:` configuration, and the one that a module makes with `modelAgent`. The
+ * two are the same but for what a configuration cannot say: tools, hooks, a compaction of one's own.
  */
-import type {
-  LanguageModelV4,
-  LanguageModelV4CallOptions,
-  LanguageModelV4GenerateResult,
-  LanguageModelV4StreamPart,
-} from '@ai-sdk/provider';
-import type { ModelSpec } from '../../protocol/contract.ts';
+import type { ToolSet } from 'ai';
+import type { ContextSpec } from '../../protocol/contract.ts';
+import type { Tokenizer } from '../../protocol/encodings.ts';
 import { OrreryError } from '../../protocol/errors.ts';
-import type { AgentDefinition, Turn, Usage } from '../agent.ts';
-import { modelError } from './errors.ts';
-import { promptOf } from './prompt.ts';
-import { type ModelAddress, modelAddress, openModel } from './providers.ts';
+import type { UserMessage } from '../../protocol/messages.ts';
+import type { AgentDefinition, Turn } from '../definition.ts';
+import { type Compaction, SUMMARY } from '../runtime/compaction.ts';
+import type { LoopHooks } from '../runtime/hooks.ts';
+import type { LoopTurn } from '../runtime/loop-turn.ts';
+import { DEFAULT_MAX_STEPS, type LoopAgent, runLoop } from '../runtime/loop.ts';
+import { DEFAULT_RETRY, type RetryPolicy } from '../runtime/retry.ts';
+import { modelMessageOf } from '../sessions/convert.ts';
+import { chainOf } from './chain.ts';
+import type { ModelAccess } from './providers.ts';
+
+/** A model that stands in for another, with its own address and key. */
+export interface FallbackModel {
+  readonly model: string;
+  readonly baseUrl?: string;
+  readonly apiKey?: string;
+}
+
+/** How much of the context window a turn may fill, and what becomes of the rest. */
+export interface ModelContext extends Omit<ContextSpec, 'compaction'> {
+  /** `summary`: the model sums up what no longer fits. Or a compaction of your own. Default: it is left out of the prompt. */
+  readonly compaction?: 'summary' | Compaction;
+}
+
+export interface ModelAgentOptions {
+  /** `openai:ID`, `openai-compatible:ID` or `anthropic:ID`. */
+  readonly model: string;
+  /** Required for `openai-compatible`. */
+  readonly baseUrl?: string;
+  /** Default: the variable `OPENAI_API_KEY` or `ANTHROPIC_API_KEY`, where the agent lists it under `env`. */
+  readonly apiKey?: string;
+  /** The system prompt, or what makes it for a turn. */
+  readonly system?: string | ((turn: Turn) => string | Promise<string>);
+  readonly temperature?: number;
+  /** Tokens of one answer of the model at most. */
+  readonly maxOutputTokens?: number;
+  readonly context?: ModelContext;
+  /** Model calls of one turn at most, at least 1; the last may call no tools. Default 20. */
+  readonly maxSteps?: number;
+  /** Models that answer, in this order, where the ones before them do not. */
+  readonly fallback?: readonly (string | FallbackModel)[];
+  /** Tools by their names, made with `tool()` of the package `ai`; each needs an `execute`. Or what gives them to a turn. */
+  readonly tools?: ToolSet | ((turn: Turn) => ToolSet | Promise<ToolSet>);
+  readonly hooks?: LoopHooks;
+  /** How calls are made again within a turn. Default: 3 tries, 0.5 s to 8 s apart. */
+  readonly retry?: Partial<RetryPolicy>;
+  /** Counts in place of the model's encoding; such counts are not kept, so that every turn counts its history again. */
+  readonly tokenizer?: Tokenizer;
+}
+
+/** What a call without tools is about. */
+export interface LightweightOptions {
+  /** In place of the agent's system prompt. */
+  readonly system?: string;
+  /** In place of the turn's message. */
+  readonly message?: string;
+  /** Whether the session's history goes along. Default true. */
+  readonly history?: boolean;
+  readonly temperature?: number;
+  readonly maxOutputTokens?: number;
+}
+
+export interface ModelAgent extends AgentDefinition {
+  readonly model: string;
+  respond(turn: Turn): AsyncIterable<string>;
+  /**
+   * Asks the agent's model once, without tools, and returns its whole answer: for triage, before a turn is worth more. Nothing of
+   * it is said or stored; its tokens count to the turn.
+   */
+  lightweight(turn: Turn, options?: LightweightOptions): Promise<string>;
+}
 
 /**
- * Makes an agent of a model. Throws `ORRERY_CONFIG_INVALID` for a model or a base URL that is none. The provider's package
- * is imported when the agent starts, and a key that is missing is `ORRERY_MODEL_KEY_MISSING` then.
+ * Makes an agent of a model. Throws `ORRERY_CONFIG_INVALID` for a model, a base URL or a tool that is none. Providers' packages
+ * are imported when the agent starts, and a key that is missing is `ORRERY_MODEL_KEY_MISSING` then.
  */
-export function modelAgent(spec: ModelSpec): AgentDefinition {
-  const address = modelAddress(spec);
-  let opened: Promise<LanguageModelV4> | undefined;
-  const open = async (env: Readonly<Record<string, string>>): Promise<LanguageModelV4> => {
-    opened ??= openModel(address, spec, env);
-    try {
-      return await opened;
-    } catch (error) {
-      opened = undefined;
-      throw error;
-    }
+export function modelAgent(options: ModelAgentOptions): ModelAgent {
+  const { model, baseUrl, apiKey, fallback, context = {}, tools, tokenizer } = options;
+  const access: ModelAccess = {
+    model,
+    ...(baseUrl === undefined ? {} : { baseUrl }),
+    ...(apiKey === undefined ? {} : { apiKey }),
+  };
+  const { compaction, ...window } = context;
+  const agent: LoopAgent = {
+    chain: chainOf(access, fallback),
+    system: options.system,
+    temperature: options.temperature,
+    maxOutputTokens: options.maxOutputTokens,
+    context: checkedContext(window),
+    compaction: compaction === 'summary' ? SUMMARY : compaction,
+    maxSteps: atLeastOne('maxSteps', options.maxSteps ?? DEFAULT_MAX_STEPS),
+    tools: checkedTools(tools),
+    hooks: options.hooks ?? {},
+    retry: { ...DEFAULT_RETRY, ...options.retry },
   };
   return {
+    model,
+    ...(tokenizer === undefined ? {} : { tokenizer }),
     async start(ctx) {
-      await open(ctx.env);
+      for (const member of agent.chain) await member.open(ctx.env);
     },
     respond(turn) {
-      return answer(open, address, spec, turn);
+      return runLoop(agent, loopTurnOf(turn));
+    },
+    async lightweight(turn, o = {}) {
+      const once: LoopAgent = {
+        ...agent,
+        system: o.system ?? agent.system,
+        temperature: o.temperature ?? agent.temperature,
+        maxOutputTokens: o.maxOutputTokens ?? agent.maxOutputTokens,
+        compaction: undefined,
+        maxSteps: 1,
+        tools: undefined,
+        hooks: {},
+      };
+      let text = '';
+      for await (const piece of runLoop(once, asideOf(loopTurnOf(turn), o))) text += piece;
+      return text;
     },
   };
 }
 
-async function* answer(
-  open: (env: Readonly<Record<string, string>>) => Promise<LanguageModelV4>,
-  address: ModelAddress,
-  spec: ModelSpec,
-  turn: Turn,
-): AsyncGenerator<string, void> {
-  const model = await open(turn.env);
-  const options = callOptions(address, spec, turn);
-  let said = false;
-  let ended: FinishPart | undefined;
-  try {
-    // Taking a stream apart costs several times its text: where nobody reads the pieces, none are asked for.
-    const parts = turn.streamed ? (await model.doStream(options)).stream : partsOf(await model.doGenerate(options));
-    for await (const part of parts) {
-      if (part.type === 'text-delta' && part.delta !== '') {
-        said = true;
-        yield part.delta;
-      } else if (part.type === 'finish') {
-        ended = part;
-      } else if (part.type === 'error') {
-        throw part.error;
-      }
-    }
-  } catch (error) {
-    // An abort is the host's own doing: it knows the cause, and the provider's account of it says nothing.
-    turn.signal.throwIfAborted();
-    throw modelError(address.model, error);
-  }
-  turn.signal.throwIfAborted();
-  turn.report(usageOf(checkedEnd(address, ended, said)), 1);
+/** A turn that another one makes on the side: it hears no steering, streams nothing and leaves nothing behind. */
+function asideOf(turn: LoopTurn, { message, history = true }: LightweightOptions): LoopTurn {
+  const said: UserMessage = message === undefined ? turn.message : { role: 'user', content: message };
+  return withTurn(turn, {
+    message: said,
+    messages: message === undefined ? turn.messages : [said],
+    streamed: false,
+    hasSession: false,
+    context: history ? turn.context : [],
+    readSession: (options) => (history ? turn.readSession(options) : []),
+    record: () => undefined,
+    takeSteered: () => [],
+  });
 }
 
-type Part = LanguageModelV4StreamPart;
-type FinishPart = Extract<Part, { type: 'finish' }>;
-
-/** A whole answer in the form of a stream's parts. */
-function* partsOf({ content, finishReason, usage }: LanguageModelV4GenerateResult): Generator<Part> {
-  for (const [i, part] of content.entries()) {
-    if (part.type === 'text') yield { type: 'text-delta', id: String(i), delta: part.text };
-  }
-  yield { type: 'finish', finishReason, usage };
+/** The host's own turns bring what a loop needs; of any other one the history is taken, and nothing is recorded. */
+function loopTurnOf(turn: Turn): LoopTurn {
+  if (isLoopTurn(turn)) return turn;
+  return withTurn(turn, {
+    message: turn.message,
+    messages: [turn.message],
+    streamed: turn.streamed,
+    hasSession: false,
+    context: turn.history.map(modelMessageOf),
+    readSession: () => [],
+    record: () => undefined,
+    takeSteered: () => [],
+  });
 }
 
-/** A stream that ends cleanly without the provider's own end was cut on its way, by a proxy or a dying server. */
-function checkedEnd(address: ModelAddress, end: FinishPart | undefined, said: boolean): FinishPart {
-  const reason = end?.finishReason.unified;
-  if (end === undefined || reason === 'interrupted' || reason === 'error') {
-    throw new OrreryError('ORRERY_MODEL_UNAVAILABLE', `${address.model}: the answer was cut off`);
-  }
-  if (reason === 'content-filter' && !said) {
-    throw new OrreryError(
-      'ORRERY_MODEL_FAILED',
-      `${address.model}: the provider's content filter held the answer back`,
-    );
-  }
-  return end;
+function isLoopTurn(turn: Turn): turn is LoopTurn {
+  return 'readSession' in turn && 'takeSteered' in turn && 'record' in turn;
 }
 
-function callOptions(address: ModelAddress, spec: ModelSpec, turn: Turn): LanguageModelV4CallOptions {
+type Own = Pick<
+  LoopTurn,
+  'message' | 'messages' | 'streamed' | 'hasSession' | 'context' | 'readSession' | 'record' | 'takeSteered'
+>;
+
+/** A turn's fields are made when they are read: they are not copied, but asked for. */
+function withTurn(turn: Turn, own: Own): LoopTurn {
   return {
-    prompt: promptOf(address.provider, spec.system, turn.history, turn.message),
-    abortSignal: turn.signal,
-    ...(spec.temperature === undefined ? {} : { temperature: spec.temperature }),
-    ...(spec.maxOutputTokens === undefined ? {} : { maxOutputTokens: spec.maxOutputTokens }),
+    ...own,
+    get id() {
+      return turn.id;
+    },
+    get attempt() {
+      return turn.attempt;
+    },
+    get namespace() {
+      return turn.namespace;
+    },
+    get history() {
+      return turn.history;
+    },
+    get metadata() {
+      return turn.metadata;
+    },
+    get signal() {
+      return turn.signal;
+    },
+    get name() {
+      return turn.name;
+    },
+    get runtime() {
+      return turn.runtime;
+    },
+    get env() {
+      return turn.env;
+    },
+    get log() {
+      return turn.log;
+    },
+    get tokens() {
+      return turn.tokens;
+    },
+    get remainingMs() {
+      return isLoopTurn(turn) ? turn.remainingMs : Infinity;
+    },
+    report: (usage, steps) => turn.report(usage, steps),
   };
 }
 
-function usageOf({ usage }: FinishPart): Usage {
-  return { inputTokens: usage.inputTokens.total ?? 0, outputTokens: usage.outputTokens.total ?? 0 };
+function checkedTools(tools: ModelAgentOptions['tools']): LoopAgent['tools'] {
+  if (tools === undefined) return undefined;
+  if (typeof tools === 'function') return async (turn) => checkedSet(await tools(turn));
+  return checkedSet(tools);
+}
+
+/** A call that nobody answers would leave half a pair in the session. */
+function checkedSet(tools: ToolSet): ToolSet {
+  for (const [name, tool] of Object.entries(tools)) {
+    if (tool.type !== 'provider' && tool.execute === undefined) {
+      throw invalid(`Expected the tool ${name} to have \`execute\``);
+    }
+    if (tool.needsApproval !== undefined && tool.needsApproval !== false) {
+      throw invalid(`The tool ${name} needs approval, which is not built yet`);
+    }
+  }
+  return tools;
+}
+
+function checkedContext(context: ContextSpec): ContextSpec {
+  const { maxTokens, reservedForOutput, toolResultShare } = context;
+  if (maxTokens !== undefined) atLeastOne('context.maxTokens', maxTokens);
+  if (reservedForOutput !== undefined) {
+    const isLess = maxTokens === undefined || reservedForOutput < maxTokens;
+    if (!Number.isInteger(reservedForOutput) || reservedForOutput < 0 || !isLess) {
+      throw invalid(
+        `Expected \`context.reservedForOutput\` to be less than \`context.maxTokens\`, got ${reservedForOutput}`,
+      );
+    }
+  }
+  if (toolResultShare !== undefined && !(toolResultShare > 0 && toolResultShare <= 1)) {
+    throw invalid(`Expected \`context.toolResultShare\` to be above 0 and at most 1, got ${toolResultShare}`);
+  }
+  return context;
+}
+
+function atLeastOne(name: string, value: number): number {
+  if (Number.isInteger(value) && value >= 1) return value;
+  throw invalid(`Expected \`${name}\` to be a whole number of at least 1, got ${value}`);
+}
+
+function invalid(message: string): OrreryError {
+  return new OrreryError('ORRERY_CONFIG_INVALID', message);
 }

@@ -1,4 +1,4 @@
-/** Owns what a provider's failure means: a refusal, which no retry mends, or a provider that was not there. */
+/** Owns what a provider's failure means: a prompt that is too long, another refusal, or a provider that was not there. */
 import { MAX_CAUSES, OrreryError, messageOf } from '../../protocol/errors.ts';
 
 /** Characters of a provider's own words that are passed on. */
@@ -12,9 +12,15 @@ const GARBLED: ReadonlySet<string> = new Set([
   'AI_NoOutputGeneratedError',
 ]);
 
+/** How OpenAI, Anthropic, vLLM, llama.cpp, Ollama and others say that a prompt is longer than the model's window. */
+const TOO_LONG =
+  /context_length_exceeded|exceed_context_size|context (?:length|window|size|limit)|prompt is too long|(?:input|request|prompt) (?:is )?too (?:long|large)|input length and `max_tokens` exceed|input tokens exceed|too many (?:input )?tokens|reduce the length|request_too_large/i;
+/** Characters of a provider's answer that are looked through for the above. */
+const MAX_SEARCHED = 4_000;
+
 /**
  * Turns anything that a provider's model threw into `ORRERY_MODEL_UNAVAILABLE` (no connection, a cut stream, 408, 429,
- * 5xx) or `ORRERY_MODEL_FAILED` (any other refusal). The cause keeps the provider's words and status, but not the request:
+ * 5xx), `ORRERY_CONTEXT_TOO_LARGE` (the prompt is longer than the window) or `ORRERY_MODEL_FAILED` (any other refusal). The cause keeps the provider's words and status, but not the request:
  * that holds the conversation.
  */
 export function modelError(model: string, error: unknown): OrreryError {
@@ -23,15 +29,55 @@ export function modelError(model: string, error: unknown): OrreryError {
   const words = messageOf(innermost(error)).slice(0, MAX_MESSAGE);
   const retryAfterMs = retryAfter(field(error, 'responseHeaders'));
   const refused = status !== undefined && status >= 400;
-  return new OrreryError(
-    isRetryable(error, status) ? 'ORRERY_MODEL_UNAVAILABLE' : 'ORRERY_MODEL_FAILED',
-    refused ? `${model} answered ${status}: ${words}` : `${model}: ${words}`,
-    {
-      cause: stripped(error),
-      details: { model, ...(status === undefined ? {} : { status }) },
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    },
-  );
+  const code = isTooLong(error, status)
+    ? 'ORRERY_CONTEXT_TOO_LARGE'
+    : isRetryable(error, status)
+      ? 'ORRERY_MODEL_UNAVAILABLE'
+      : 'ORRERY_MODEL_FAILED';
+  return new OrreryError(code, refused ? `${model} answered ${status}: ${words}` : `${model}: ${words}`, {
+    cause: stripped(error),
+    details: { model, ...(status === undefined ? {} : { status }) },
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
+}
+
+/** A refusal (400, 413, 422) or an event of a stream; what a limit of the rate says of tokens is none of it. */
+function isTooLong(error: unknown, status: number | undefined): boolean {
+  if (status !== undefined && status >= 400 && ![400, 413, 422].includes(status)) return false;
+  const isEvent = field(error, 'cause') === undefined && !(error instanceof TypeError);
+  if (status === undefined && !isEvent) return false;
+  const body = textAt(error, 'responseBody') ?? '';
+  const event = field(error, 'error');
+  const told = [error, event].map((source) => `${textAt(source, 'code') ?? ''} ${textAt(source, 'message') ?? ''}`);
+  const words = `${told.join(' ')} ${body}`;
+  return TOO_LONG.test(words.slice(0, MAX_SEARCHED));
+}
+
+/** The window's size and the prompt's, as far as a provider told them, in its own tokens. */
+export interface ToldSizes {
+  readonly limit: number;
+  readonly used: number;
+}
+
+/** `210000 tokens > 200000 maximum`; `maximum context length is 8192 tokens ... resulted in 9000 tokens`, with or without commas. */
+const SIZES: readonly (readonly [pattern: RegExp, used: 1 | 2])[] = [
+  [/([\d,]{3,})(?: tokens)? > ([\d,]{3,})/, 1],
+  [/(?:maximum context length is|configured limit of|context size|context window)\D{0,20}([\d,]{3,})\D+([\d,]{3,})/, 2],
+];
+
+/** Reads the sizes out of a provider's words. */
+export function toldSizes(message: string): ToldSizes | undefined {
+  for (const [pattern, used] of SIZES) {
+    const numbers =
+      pattern
+        .exec(message)
+        ?.slice(1)
+        .map((text) => Number(text.replaceAll(',', ''))) ?? [];
+    const [first = 0, second = 0] = numbers;
+    const sizes = used === 1 ? { limit: second, used: first } : { limit: first, used: second };
+    if (sizes.limit > 0 && sizes.used > sizes.limit) return sizes;
+  }
+  return undefined;
 }
 
 function isRetryable(error: unknown, status: number | undefined): boolean {

@@ -1,2 +1,9 @@
-/** Owns nothing: what the loader takes from this folder. */
-export { modelAgent } from './agent.ts';
+/** Owns nothing: what is taken from this folder. */
+export {
+  type FallbackModel,
+  type LightweightOptions,
+  type ModelAgent,
+  type ModelAgentOptions,
+  type ModelContext,
+  modelAgent,
+} from './agent.ts';

@@ -22,8 +22,11 @@ export interface ModelAddress {
   readonly baseUrl: string;
 }
 
+/** A model with where it is and what opens it. */
+export type ModelAccess = Pick<ModelSpec, 'model' | 'baseUrl' | 'apiKey'>;
+
 /** Reads a model's name and base URL. Throws `ORRERY_CONFIG_INVALID`. */
-export function modelAddress(spec: ModelSpec): ModelAddress {
+export function modelAddress(spec: ModelAccess): ModelAddress {
   const colon = spec.model.indexOf(':');
   const provider = spec.model.slice(0, colon);
   const id = spec.model.slice(colon + 1);
@@ -46,7 +49,7 @@ export function modelAddress(spec: ModelSpec): ModelAddress {
  */
 export async function openModel(
   address: ModelAddress,
-  spec: ModelSpec,
+  spec: ModelAccess,
   env: Readonly<Record<string, string>>,
 ): Promise<LanguageModelV4> {
   const { id, baseUrl: baseURL } = address;
@@ -70,7 +73,7 @@ export async function openModel(
   }
 }
 
-function keyOf(address: ModelAddress, spec: ModelSpec, env: Readonly<Record<string, string>>): string {
+function keyOf(address: ModelAddress, spec: ModelAccess, env: Readonly<Record<string, string>>): string {
   const variable = PROVIDERS[address.provider].key;
   const key = spec.apiKey ?? (variable === undefined ? undefined : env[variable]);
   if (key !== undefined && key !== '') return key;

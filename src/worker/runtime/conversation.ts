@@ -1,0 +1,151 @@
+/**
+ * Owns the messages of one turn: what it reads of its session, what it adds, and what of both the model is given. What is added
+ * is stored with its tokens, so that no later turn counts it again.
+ */
+import type { AssistantContent, ModelMessage } from 'ai';
+import { modelMessageOf } from '../sessions/convert.ts';
+import type { NewMessage } from '../sessions/store.ts';
+import { KEPT_SHARE, keptFrom, sinceSummary, summaryMessage } from './compaction.ts';
+import type { LoopTurn } from './loop-turn.ts';
+import { type Counter, type Line, tokensOf } from './measure.ts';
+import { cutToolResults } from './tool-results.ts';
+import { type Fitted, fitWindow, promptTokens, wholePairs } from './window.ts';
+
+export interface Fit {
+  readonly budget: number;
+  readonly toolResultShare: number;
+}
+
+/** Makes a summary's text of messages; undefined where there is none. */
+export type Summarize = (messages: readonly ModelMessage[]) => Promise<string | undefined>;
+
+export class Conversation {
+  readonly #turn: LoopTurn;
+  readonly #counter: Counter;
+  readonly #system: Line | undefined;
+  /** What is always said first: system messages of a caller that brings its whole history. */
+  readonly #front: readonly Line[];
+  /** What was read of the session, in its order. */
+  readonly #read: readonly Line[];
+  /** Of it, what no summary covers. */
+  #stored: readonly Line[];
+  #summary: Line | undefined;
+  /** Said since by others than the user, or before the message: goes to the session with the turn. */
+  readonly #context: readonly Line[];
+  readonly #present: Line[];
+  #newSummary: Line | undefined;
+
+  /**
+   * @param readTokens tokens of the session that are read at most
+   */
+  constructor(turn: LoopTurn, counter: Counter, system: Line | undefined, readTokens: number) {
+    this.#turn = turn;
+    this.#counter = counter;
+    this.#system = system;
+    this.#read = turn.readSession({ maxTokens: readTokens }).map(({ message, tokens, encoding }): Line => ({
+      message,
+      tokens: encoding !== undefined && encoding === counter.encoding ? tokens : undefined,
+    }));
+    const { summary, lines } = sinceSummary(this.#read);
+    this.#summary = summary;
+    this.#stored = lines;
+    const context = turn.context.map((message): Line => ({ message }));
+    const leading = turn.hasSession ? 0 : context.findIndex(({ message }) => message.role !== 'system');
+    const split = leading < 0 ? context.length : leading;
+    this.#front = context.slice(0, split);
+    this.#context = context.slice(split);
+    this.#present = turn.messages.map((message) => ({ message: modelMessageOf(message) }));
+  }
+
+  /** Adds what the user said meanwhile. */
+  hear(message: ModelMessage): void {
+    this.#present.push({ message });
+  }
+
+  /** Adds a step: the model's message and the results of its tools, cut to what one of them may take. */
+  async addStep(messages: readonly ModelMessage[], { budget, toolResultShare }: Fit): Promise<void> {
+    const maxTokens = Math.max(1, Math.floor(budget * toolResultShare));
+    const lines: Line[] = [];
+    for (const message of messages) lines.push(await cutToolResults({ message }, maxTokens, this.#counter));
+    this.#present.push(...wholePairs(lines));
+  }
+
+  /** Fits the conversation; with `summarize`, what has no room is summed up first, once in a turn. */
+  async fit({ budget, toolResultShare }: Fit, summarize?: Summarize): Promise<Fitted> {
+    const fitted = await this.#fit(budget, toolResultShare);
+    if (fitted.dropped === 0 || !summarize || this.#newSummary) return fitted;
+    return (await this.#compact(budget, summarize)) ? this.#fit(budget, toolResultShare) : fitted;
+  }
+
+  /** Counts the whole conversation. */
+  count(): Promise<number> {
+    return promptTokens([...this.#pinned(), ...this.#stored, ...this.#context, ...this.#present], this.#counter);
+  }
+
+  /** Hands what the turn adds to its session over, with its tokens. */
+  async record(): Promise<void> {
+    if (!this.#turn.hasSession) return;
+    const added: NewMessage[] = [];
+    const { encoding } = this.#counter;
+    for (const line of [...(this.#newSummary ? [this.#newSummary] : []), ...this.#context, ...this.#present]) {
+      const kept = lasting(line);
+      added.push(
+        encoding === undefined
+          ? { message: kept.message }
+          : { message: kept.message, tokens: await tokensOf(kept, this.#counter) },
+      );
+    }
+    // The encoding may turn out to be missing while it counts: then these numbers are estimates, and kept by nobody.
+    if (encoding !== undefined && this.#counter.encoding === undefined) {
+      this.#turn.record(added.map(({ message }) => ({ message })));
+    } else this.#turn.record(added, encoding);
+  }
+
+  #pinned(): readonly Line[] {
+    return [...(this.#system ? [this.#system] : []), ...this.#front, ...(this.#summary ? [this.#summary] : [])];
+  }
+
+  #fit(budget: number, toolResultShare: number): Promise<Fitted> {
+    return fitWindow({
+      budget,
+      toolResultShare,
+      pinned: this.#pinned(),
+      history: this.#context.length === 0 ? this.#stored : [...this.#stored, ...this.#context],
+      present: this.#present,
+      counter: this.#counter,
+    });
+  }
+
+  async #compact(budget: number, summarize: Summarize): Promise<boolean> {
+    const from = await keptFrom(this.#stored, budget * KEPT_SHARE, this.#counter);
+    const covered = this.#stored.slice(0, from);
+    if (covered.length === 0) return false;
+    const before = this.#summary ? [this.#summary, ...covered] : covered;
+    const text = await summarize(before.map(({ message }) => message));
+    if (text === undefined || text === '') return false;
+    this.#stored = this.#stored.slice(from);
+    // The new summary is stored behind all that was read: it says how many of the messages before it it leaves as they are.
+    const [first] = this.#stored;
+    const keeps = first ? this.#read.length - this.#read.indexOf(first) : 0;
+    this.#newSummary = { message: summaryMessage(text, keeps) };
+    this.#summary = this.#newSummary;
+    return true;
+  }
+}
+
+/**
+ * What of a model's message outlives its turn. Thoughts and a provider's references to what it keeps itself (which it forgets in
+ * time, and another provider never had) go; calls, results and texts stay.
+ */
+function lasting(line: Line): Line {
+  const { message } = line;
+  if (message.role !== 'assistant' || typeof message.content === 'string') return line;
+  const content = message.content.flatMap((part): Exclude<AssistantContent, string> => {
+    if (part.type === 'reasoning' || part.type === 'reasoning-file') return [];
+    if (!('providerOptions' in part)) return [part];
+    const { providerOptions: _, ...rest } = part;
+    return [rest];
+  });
+  const isSame = content.length === message.content.length && content.every((part, i) => part === message.content[i]);
+  return isSame ? line : { message: { role: 'assistant', content } };
+}
