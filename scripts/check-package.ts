@@ -193,6 +193,12 @@ async function main(): Promise<void> {
       const script = `if (Object.keys(await import('${name}${entry}')).length === 0) process.exit(1);`;
       run(folder, process.execPath, '--input-type=module', '--eval', script);
     }
+    // An optional peer that is missing is said so.
+    const missing = `import { loadTokenizerJson } from '${name}/agent'; await loadTokenizerJson('x').catch((e) => console.log(e.code, e.hint));`;
+    assert.equal(
+      run(folder, process.execPath, '--input-type=module', '--eval', missing).trim(),
+      'ORRERY_PEER_MISSING npm install @huggingface/tokenizers',
+    );
     step('the command says its version, the three entries load');
 
     await serve(folder, { echo: /hello there/, eliza: /\S/ });

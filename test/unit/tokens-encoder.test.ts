@@ -166,13 +166,65 @@ test('tokens - the character estimate rounds up code points over four, and has n
   expect(asEstimate(o200k).count('hello world')).toBe(2);
 });
 
-test('tokens - a tokenizer.json is refused when it cannot be read, or when the optional peer is missing', async () => {
+/** Byte-level BPE as models publish it, with a vocabulary of ten tokens. */
+const TOKENIZER_JSON = {
+  version: '1.0',
+  truncation: null,
+  padding: null,
+  added_tokens: [
+    { id: 7, content: '<end>', special: true, single_word: false, lstrip: false, rstrip: false, normalized: false },
+  ],
+  normalizer: null,
+  pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+  post_processor: null,
+  decoder: { type: 'ByteLevel' },
+  model: {
+    type: 'BPE',
+    dropout: null,
+    unk_token: null,
+    continuing_subword_prefix: null,
+    end_of_word_suffix: null,
+    fuse_unk: false,
+    byte_fallback: false,
+    vocab: { a: 0, b: 1, c: 2, Ġ: 3, ab: 4, abc: 5, Ġab: 6, Ã: 8, '¼': 9 },
+    merges: [
+      ['a', 'b'],
+      ['ab', 'c'],
+      ['Ġ', 'ab'],
+    ],
+  },
+};
+
+test('tokens - a tokenizer.json counts, encodes and decodes as its merges say', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'orrery-'));
   try {
-    writeFileSync(join(folder, 'tokenizer.json'), 'not JSON');
-    await expect(loadTokenizerJson(join(folder, 'tokenizer.json'))).rejects.toMatchObject({
-      code: expect.stringMatching(/^ORRERY_(TOKENS_BAD_INPUT|PEER_MISSING)$/),
+    const path = join(folder, 'tokenizer.json');
+    writeFileSync(path, JSON.stringify(TOKENIZER_JSON));
+    const tokenizer = await loadTokenizerJson(path);
+    const ids = tokenizer.encode('abc abü cab');
+    expect([...ids]).toEqual([5, 6, 8, 9, 3, 2, 4]);
+    expect(tokenizer.count('abc abü cab')).toBe(7);
+    expect(tokenizer.decode(ids)).toBe('abc abü cab');
+    expect(tokenizer.exact).toBe(true);
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test.each([
+  ['is not there', undefined],
+  ['is not JSON', 'not JSON'],
+  ['has no model', '{"version":"1.0"}'],
+])('tokens - a tokenizer.json is refused when it %s', async (_, text) => {
+  const folder = mkdtempSync(join(tmpdir(), 'orrery-'));
+  try {
+    const path = join(folder, 'tokenizer.json');
+    if (text !== undefined) writeFileSync(path, text);
+    const refused = expect.objectContaining({
+      code: 'ORRERY_TOKENS_BAD_INPUT',
+      message: expect.stringContaining(path),
     });
+    await expect(loadTokenizerJson(path)).rejects.toEqual(refused);
   } finally {
     rmSync(folder, { recursive: true });
   }

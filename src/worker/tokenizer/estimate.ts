@@ -53,19 +53,28 @@ const PEER = '@huggingface/tokenizers';
 
 /**
  * Reads a `tokenizer.json` (and a `tokenizer_config.json` beside it, if there is one) with the optional peer
- * `@huggingface/tokenizers`. Throws `ORRERY_PEER_MISSING` without the peer, `ORRERY_TOKENS_BAD_INPUT` for an unreadable file.
+ * `@huggingface/tokenizers`. Rejects with `ORRERY_PEER_MISSING` without the peer, and with `ORRERY_TOKENS_BAD_INPUT` for a
+ * file that cannot be read or that the peer does not understand.
  */
 export async function loadTokenizerJson(path: string): Promise<Tokenizer> {
   const { Tokenizer: Peer } = await importPeer();
   const tokenizer = await readJson(path);
   const config = await readJson(join(dirname(path), 'tokenizer_config.json')).catch(() => ({}));
-  const peer = new Peer(tokenizer, config);
+  const peer = opened(Peer, tokenizer, config, path);
   return {
     exact: true,
     count: (text) => peer.encode(text, { add_special_tokens: false }).ids.length,
     encode: (text) => Uint32Array.from(peer.encode(text, { add_special_tokens: false }).ids),
     decode: (ids) => peer.decode([...ids], { skip_special_tokens: false }),
   };
+}
+
+function opened(Peer: PeerModule['Tokenizer'], tokenizer: object, config: object, path: string): PeerTokenizer {
+  try {
+    return new Peer(tokenizer, config);
+  } catch (cause) {
+    throw new OrreryError('ORRERY_TOKENS_BAD_INPUT', `${path} is no tokenizer.json that ${PEER} reads.`, { cause });
+  }
 }
 
 async function importPeer(): Promise<PeerModule> {
