@@ -23,6 +23,7 @@ import {
   OrreryError,
   type OutboundError,
   type OutboundMessage,
+  type QueueMode,
   type Reply,
   type TurnOutcome,
   type TurnRequest,
@@ -42,7 +43,7 @@ export class FakeSlot implements TurnHost {
   readonly running: Map<string, TurnRequest> = new Map();
   /** What was offered to turns and not taken back, by their keys. */
   readonly steered: Map<number, readonly JoinedMessage[]> = new Map();
-  readonly cancelled: { readonly id: string; readonly cause: CancelCause }[] = [];
+  readonly cancelled: { readonly id: string; readonly turn: number; readonly cause: CancelCause }[] = [];
   /** While set, calls do not reach the slot. */
   held: Promise<readonly TurnOutcome[]> | undefined;
   /** Every turn that came, in order. */
@@ -80,7 +81,7 @@ export class FakeSlot implements TurnHost {
   }
 
   cancel(turns: readonly number[], cause: CancelCause): Promise<void> {
-    for (const { turn, id } of this.begun) if (turns.includes(turn)) this.cancelled.push({ id, cause });
+    for (const { turn, id } of this.begun) if (turns.includes(turn)) this.cancelled.push({ id, turn, cause });
     return Promise.resolve();
   }
 
@@ -98,6 +99,9 @@ export class TestOrigin implements Origin {
   /** What the sender heard, in order: texts of replies, and codes of errors. */
   readonly heard: string[] = [];
   readonly errors: OutboundError[] = [];
+  readonly replies: OutboundMessage[] = [];
+  /** The mode of messages that ask for none. */
+  mode: QueueMode = 'followup';
   /** The same with the id of the message that was answered. */
   readonly answers: { readonly to: string; readonly text: string }[] = [];
   typingNow = 0;
@@ -108,6 +112,7 @@ export class TestOrigin implements Origin {
     const hear = (): void => {
       this.#hear(out.target.inReplyTo, out.reply.message.content);
     };
+    this.replies.push(out);
     const sent = this.sends.shift()?.();
     return sent ? sent.then(hear) : hear();
   }
@@ -124,6 +129,10 @@ export class TestOrigin implements Origin {
   #hear(to: string, text: string): void {
     this.heard.push(text);
     this.answers.push({ to, text });
+  }
+
+  queue(): QueueMode {
+    return this.mode;
   }
 
   typing(): Disposable {
@@ -231,21 +240,33 @@ export class DeliveryUnderTest {
     return this.intake.accept(message, () => 'a', this.origin, listener);
   }
 
-  /** Ends a running turn with a reply: its text, unless another is given. */
-  async reply(content: string, text: string = content): Promise<void> {
-    await this.#end(content, (turn) => ({ turn, reply: replyOf(text) }));
+  /**
+   * Ends a running turn with a reply: its text, unless another is given. It answers those that were joined, unless told otherwise, and so many of
+   * those that were steered into it.
+   */
+  async reply(
+    content: string,
+    text: string = content,
+    o: { readonly steered?: number; readonly joined?: boolean } = {},
+  ): Promise<void> {
+    await this.#end(content, ({ turn, joined = [] }, { steered }) => {
+      const taken = (steered.get(turn) ?? []).slice(0, o.steered ?? 0);
+      const answers = [...(o.joined === false ? [] : joined), ...taken].map(({ id }) => id);
+      const reply = replyOf(text);
+      return answers.length === 0 ? { turn, reply } : { turn, reply, answers };
+    });
   }
 
   async fail(content: string, error: unknown, streamed = false): Promise<void> {
-    await this.#end(content, (turn) => ({ turn, error: toWire(error), streamed }));
+    await this.#end(content, ({ turn }) => ({ turn, error: toWire(error), streamed }));
   }
 
-  async #end(content: string, outcome: (turn: number) => TurnOutcome): Promise<void> {
+  async #end(content: string, outcome: (turn: TurnRequest, slot: FakeSlot) => TurnOutcome): Promise<void> {
     for (const slot of this.slots) {
       const turn = [...slot.running.values()].find((t) => t.message.content === content);
       if (!turn) continue;
       slot.running.delete(turn.id);
-      this.engine.outcomesOf(slot.number, [outcome(turn.turn)]);
+      this.engine.outcomesOf(slot.number, [outcome(turn, slot)]);
       await tick();
       return;
     }
