@@ -1,5 +1,9 @@
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { type Finished, run } from '../support/commands.ts';
+import { BIN, type Finished, run } from '../support/commands.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 function count(args: readonly string[], o: { cwd: string; input?: string }): Promise<Finished> {
@@ -64,4 +68,38 @@ test('orrery tokens count - fails for a pattern with no file, a folder, or an un
     expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'ORRERY_TOKENS_BAD_INPUT' } });
     expect(code).toBe(1);
   }
+});
+
+test('orrery tokens count - draws a bar on a terminal while a long count runs, and takes it away', async () => {
+  using directory = temporaryDirectory();
+  directory.write('quick.txt', 'hello world');
+  // The count waits for the pipe, so that it lasts as long as the test says.
+  const pipe = join(directory.path, 'slow');
+  execFileSync('mkfifo', [pipe]);
+  const command = `${process.execPath} ${BIN} tokens count quick.txt slow`;
+  const terminal = spawn('script', ['-qec', command, '/dev/null'], { cwd: directory.path });
+  let shown = '';
+  terminal.stdout.setEncoding('utf8').on('data', (text: string) => {
+    shown += text;
+  });
+  const ended = once(terminal, 'close');
+  try {
+    while (!shown.includes('MB/s')) {
+      await Promise.race([once(terminal.stdout, 'data'), ended]);
+      if (terminal.exitCode !== null) break;
+    }
+    expect(shown).toMatch(/\r\[[#.]+\] \d+% \d+\.\d MB\/s/);
+  } finally {
+    await writeFile(pipe, 'hello');
+    await ended;
+  }
+  expect(terminal.exitCode).toBe(0);
+  const [, after = ''] = shown.split('\x1b[K');
+  expect(after.split('\n').map((line) => line.trim().split(/ {2,}/))).toEqual([
+    ['TOKENS', 'BYTES', 'FILE (o200k_base)'],
+    ['2', '11', 'quick.txt'],
+    ['1', '5', 'slow'],
+    ['3', '16', 'total'],
+    [''],
+  ]);
 });
