@@ -49,7 +49,9 @@ function portOf(args: string[]): number {
 
 /** The page talks to the gateway itself, as any client would: on a port of its own, whichever is free. */
 async function startSupervisor(pageOrigins: readonly string[]): Promise<{ supervisor: Supervisor; gateway: URL }> {
-  const supervisor = await createSupervisor(demoConfig(pageOrigins), { dir: DIR });
+  const { ORRERY_DATA_DIR: dataDir } = process.env;
+  const config = { ...demoConfig(pageOrigins), ...(dataDir === undefined ? {} : { dataDir }) };
+  const supervisor = await createSupervisor(config, { dir: DIR });
   await supervisor.start();
   const url = supervisor.channels.list()[0]?.url;
   if (url === undefined) throw new Error('The gateway did not say where it listens');

@@ -48,6 +48,7 @@ import { HostedChannels } from './wiring/channels.ts';
 import { gatewayHostOf } from './wiring/gateway-host.ts';
 import { loadImages } from './wiring/images.ts';
 import { Monitor } from './wiring/monitor.ts';
+import { sessionsTaskOf } from './wiring/sessions.ts';
 import { statusOf } from './wiring/status.ts';
 import { LazyTokenPool } from './wiring/tokens.ts';
 import { within } from './wiring/within.ts';
@@ -115,6 +116,7 @@ class Host implements Supervisor {
       ...(workers.maxHeapMb === undefined ? {} : { maxHeapMb: workers.maxHeapMb }),
       heartbeatMs: workers.heartbeatMs,
       turnTimeoutMs: delivery.turnTimeoutMs,
+      sessions: sessionsTaskOf(config),
       images: () => this.#images,
       workerLog: { ...config.log, level: log.isLevelEnabled('fatal') ? config.log.level : 'silent' },
       events: this.#slotEvents(),
@@ -199,6 +201,7 @@ class Host implements Supervisor {
     try {
       this.#images = await loadImages(this.#log);
       await this.#agents.start();
+      if (this.#agents.unusable) throw this.#agents.unusable;
       // Stopped meanwhile: nothing may be opened any more.
       if (!this.#is('starting')) throw new OrreryError('ORRERY_CLOSED', 'The supervisor was stopped while it started');
       this.#intake.open();

@@ -1,11 +1,14 @@
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 import { createSupervisor } from '../../src/main/index.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 const COMPUTES = fileURLToPath(new URL('../fixtures/agents/computes.ts', import.meta.url));
 
 test('a slot - keeps its heartbeat under many turns that each compute for a while, and loses none of them', async () => {
+  using directory = temporaryDirectory();
   await using host = await createSupervisor({
+    dataDir: directory.path,
     agents: { worker: { use: COMPUTES } },
     workers: { threads: 1, killAfterMs: 2000 },
     delivery: { maxAttempts: 1 },

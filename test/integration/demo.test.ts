@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { launchBrowser } from '../support/gateway-browser.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 /** Longer than the longest of the faults takes to be mended, on a machine that is busy. */
@@ -19,6 +20,7 @@ const FAULTS = [
   { agent: 'rowdy', fault: 'exit', slot: 'shared-1', said: 'here I am again' },
 ] as const;
 
+const directory = temporaryDirectory();
 let demo: ChildProcess;
 let browser: Browser | undefined;
 let page: Page;
@@ -28,6 +30,7 @@ beforeAll(async () => {
   demo = spawn(process.execPath, ['examples/demo/demo.ts', '--port', '0'], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, ORRERY_DATA_DIR: directory.path },
   });
   const url = await urlOf(demo);
   browser = await launchBrowser();
@@ -48,6 +51,7 @@ afterAll(async () => {
     demo.kill('SIGKILL');
     await once(demo, 'exit');
   }
+  directory[Symbol.dispose]();
 });
 
 describe('the demo', () => {

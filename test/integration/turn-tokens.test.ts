@@ -1,10 +1,12 @@
 import { get_encoding } from 'tiktoken';
 import { expect, test } from 'vitest';
 import { createSupervisor } from '../../src/main/index.ts';
+import { temporaryDirectory } from '../support/temporary.ts';
 
 test('turn.tokens - counts exactly on the agent’s own thread when the agent asks, encodes and decodes back', async () => {
   const agents = { counter: { use: new URL('../fixtures/agents/counts.ts', import.meta.url).pathname } };
-  await using host = await createSupervisor({ agents, workers: { threads: 1 } });
+  using directory = temporaryDirectory();
+  await using host = await createSupervisor({ agents, dataDir: directory.path, workers: { threads: 1 } });
   await host.start();
   const content = `Sphinx of black quartz, judge my vow. ${'日本語 '.repeat(40_000)}`;
   const { message } = await host.inject({

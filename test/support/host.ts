@@ -57,10 +57,11 @@ export interface HostOptions {
 /** A running supervisor with a directory of its own. */
 export class HostUnderTest implements AsyncDisposable {
   readonly supervisor: Supervisor;
-  readonly dir: TemporaryDirectory = temporaryDirectory();
+  readonly dir: TemporaryDirectory;
 
-  constructor(supervisor: Supervisor) {
+  constructor(supervisor: Supervisor, dir: TemporaryDirectory) {
     this.supervisor = supervisor;
+    this.dir = dir;
   }
 
   get status(): Status {
@@ -141,7 +142,9 @@ export function shortened(config: OrreryConfig): OrreryConfig {
 
 export async function startHost(config: OrreryConfig, o: HostOptions = {}): Promise<HostUnderTest> {
   const { start = true, ...options } = o;
-  const host = new HostUnderTest(await createSupervisor(shortened(config), options));
+  const dir = temporaryDirectory();
+  const supervisor = await createSupervisor({ dataDir: dir.path, ...shortened(config) }, options);
+  const host = new HostUnderTest(supervisor, dir);
   if (start) await host.supervisor.start();
   return host;
 }

@@ -161,8 +161,10 @@ describe('docs/configuration.md', () => {
       'shutdown',
       'log',
       'agents.NAME.limits',
+      'agents.NAME.context',
       'channels.NAME.queue',
       'routing[].match',
+      'sessions',
     ]);
     expect(leaves.filter((key) => !rows.has(key) && !sections.has(key))).toEqual([]);
     const environment = /^(?:ORRERY_|-)/;

@@ -19,7 +19,16 @@ export const TERMINAL_CHANNEL = 'terminal';
 
 /** Prefixes of `model`. */
 export const PROVIDERS: readonly string[] = ['openai', 'openai-compatible', 'anthropic'];
-const MODEL_KEYS: readonly string[] = ['baseUrl', 'apiKey', 'system', 'temperature', 'maxOutputTokens'];
+const MODEL_KEYS: readonly string[] = [
+  'baseUrl',
+  'apiKey',
+  'system',
+  'temperature',
+  'maxOutputTokens',
+  'context',
+  'maxSteps',
+  'fallback',
+];
 const MODULE_EXTENSIONS: readonly string[] = ['.ts', '.mts', '.js', '.mjs'];
 const BUILTIN = 'builtin:';
 
@@ -76,7 +85,7 @@ export function checkRelations(value: unknown, context: CheckContext): Issue[] {
     const agent: unknown = isPlainObject(rule) ? rule['agent'] : undefined;
     if (typeof agent === 'string') issues.push(...checkReference(['routing', i, 'agent'], agent, names, context));
   }
-  return [...issues, ...checkOrder(value)];
+  return [...issues, ...checkSessions(value['sessions']), ...checkOrder(value)];
 }
 
 /** Finds gateways that would be open to everybody; kept apart because it has a code of its own. */
@@ -152,7 +161,7 @@ function checkAgent(name: string, agent: Record<string, unknown>, context: Check
     issues.push({ path, expected: 'either `use` or `model`', found: 'both' });
   }
   if (typeof use === 'string') issues.push(...checkUse([...path, 'use'], use, context));
-  if (typeof model === 'string') issues.push(...checkModel(path, model, agent, context));
+  if (typeof model === 'string') issues.push(...checkModel(path, model, agent, context), ...checkContext(path, agent));
   else if (use !== undefined) {
     for (const key of MODEL_KEYS.filter((k) => agent[k] !== undefined)) {
       issues.push({ path: [...path, key], also: `\`${key}\` goes with \`model\`, not with \`use\`` });
@@ -209,28 +218,74 @@ function checkModel(
   path: readonly string[],
   model: string,
   agent: Record<string, unknown>,
-  { shower }: CheckContext,
+  context: CheckContext,
 ): Issue[] {
-  const [, provider = '', id = ''] = /^([^:]*):(.*)$/s.exec(model) ?? [];
-  if (!PROVIDERS.includes(provider) || id === '') {
-    const near = didYouMean(provider, PROVIDERS);
-    return [
-      {
-        path: [...path, 'model'],
-        expected: PROVIDERS.map((p) => `"${p}:ID"`).join(' or '),
-        found: shower.show([...path, 'model'], model),
-        ...(near === undefined || near === provider ? {} : { also: `did you mean "${near}:${id}"?` }),
-      },
-    ];
-  }
-  if (provider !== 'openai-compatible' || agent['baseUrl'] !== undefined) return [];
-  return [
-    {
+  const provider = providerOf(model);
+  const issues = checkModelName([...path, 'model'], model, context);
+  if (issues.length === 0 && provider === COMPATIBLE && agent['baseUrl'] === undefined) {
+    issues.push({
       path: [...path, 'baseUrl'],
       expected: "the URL of the server, such as 'http://127.0.0.1:11434/v1'",
       found: 'nothing',
+    });
+  }
+  const fallback: readonly unknown[] = Array.isArray(agent['fallback']) ? agent['fallback'] : [];
+  for (const [i, other] of fallback.entries()) {
+    if (typeof other !== 'string' || other === '') continue;
+    const at = [...path, 'fallback', i];
+    issues.push(...checkModelName(at, other, context));
+    // Base URL and key are the first model's: another provider's server is not known.
+    if (providerOf(other) === COMPATIBLE && provider !== COMPATIBLE) {
+      issues.push({ path: at, also: `an "${COMPATIBLE}" model stands in for another one of its server only` });
+    }
+  }
+  return issues;
+}
+
+const COMPATIBLE = 'openai-compatible';
+
+function providerOf(model: string): string {
+  return /^([^:]*):/.exec(model)?.[1] ?? '';
+}
+
+function checkModelName(path: readonly (string | number)[], model: string, { shower }: CheckContext): Issue[] {
+  const [, provider = '', id = ''] = /^([^:]*):(.*)$/s.exec(model) ?? [];
+  if (PROVIDERS.includes(provider) && id !== '') return [];
+  const near = didYouMean(provider, PROVIDERS);
+  return [
+    {
+      path,
+      expected: PROVIDERS.map((p) => `"${p}:ID"`).join(' or '),
+      found: shower.show(path, model),
+      ...(near === undefined || near === provider ? {} : { also: `did you mean "${near}:${id}"?` }),
     },
   ];
+}
+
+function checkContext(path: readonly string[], agent: Record<string, unknown>): Issue[] {
+  const context = isPlainObject(agent['context']) ? agent['context'] : {};
+  const { maxTokens, reservedForOutput = agent['maxOutputTokens'] } = context;
+  if (typeof maxTokens !== 'number' || typeof reservedForOutput !== 'number' || reservedForOutput < maxTokens)
+    return [];
+  const isOwn = context['reservedForOutput'] !== undefined;
+  return [
+    {
+      path: isOwn ? [...path, 'context', 'reservedForOutput'] : [...path, 'maxOutputTokens'],
+      expected: `less than \`context.maxTokens\` (${maxTokens})`,
+      found: String(reservedForOutput),
+    },
+  ];
+}
+
+/** Keys that mean something to a file only. */
+const FILE_KEYS: readonly string[] = ['synchronous', 'cacheBytes', 'maxAgeMs'];
+
+function checkSessions(sessions: unknown): Issue[] {
+  if (!isPlainObject(sessions) || sessions['store'] !== 'memory') return [];
+  return FILE_KEYS.filter((key) => sessions[key] !== undefined).map((key) => ({
+    path: ['sessions', key],
+    also: `\`${key}\` goes with \`store: 'sqlite'\`, not with \`'memory'\``,
+  }));
 }
 
 /** Pairs of durations of which the first may not be longer than the second. */

@@ -36,6 +36,9 @@ export const DEFAULT_RETRY_MIN_MS = 500;
 export const DEFAULT_RETRY_MAX_MS = 10_000;
 export const DEFAULT_MAX_DEAD_LETTERS = 1_000;
 
+/** 16 MiB, for each thread. */
+export const DEFAULT_SESSION_CACHE_BYTES: number = 16 * 1_048_576;
+
 /** Under the 30 s that Kubernetes gives. */
 export const DEFAULT_SHUTDOWN_MS = 25_000;
 /** Share of the shutdown deadline for finishing turns where `drainMs` is not given: 15 s of 25 s. */

@@ -30,6 +30,21 @@ export interface AgentConfig {
   temperature?: number;
   /** With `model`: tokens of one reply at most. */
   maxOutputTokens?: number;
+  /** With `model`: how much of the model's context window a turn may fill, in tokens. */
+  context?: {
+    /** Of prompt and reply together. Default: the model's own, 32,768 for a model that is not known. */
+    maxTokens?: number;
+    /** Of it, kept free for the reply. Default: `maxOutputTokens`, else the model's own limit, at most a third. */
+    reservedForOutput?: number;
+    /** Share of the prompt that one tool's result may take. Default 0.25. */
+    toolResultShare?: number;
+    /** `summary`: the model sums up what no longer fits. Default: it is left out of the prompt. */
+    compaction?: 'summary';
+  };
+  /** With `model`: calls of the model in one turn at most. Default 20. */
+  maxSteps?: number;
+  /** With `model`: models that answer, in this order, where the ones before them do not. */
+  fallback?: readonly string[];
 }
 
 export interface GatewayChannelConfig {
@@ -123,6 +138,18 @@ export interface OrreryConfig {
     retryMaxMs?: number;
     /** Dead letters that are kept; the oldest go first. Default 1,000. */
     maxDeadLetters?: number;
+  };
+  sessions?: {
+    /** Where conversations are kept. Default `sqlite`: the file `sessions.db` in `dataDir`. `memory`: while their thread lives. */
+    store?: 'sqlite' | 'memory';
+    /** With `sqlite`. `full` keeps the newest turns also when the power fails, for a sync at each of them. Default `normal`. */
+    synchronous?: 'normal' | 'full';
+    /** With `sqlite`: bytes of the sessions that each thread keeps in memory, about. Default 16,777,216 (16 MiB). */
+    cacheBytes?: number;
+    /** With `sqlite`: messages that are older are forgotten. Default: never. */
+    maxAgeMs?: number;
+    /** Messages kept of one session; the oldest go first. Default: all with `sqlite`, 200 with `memory`. */
+    maxMessages?: number;
   };
   shutdown?: {
     /** The one deadline, from the signal to the exit. Default 25,000. */

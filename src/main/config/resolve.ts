@@ -84,6 +84,7 @@ function fill(
     },
     restarts: fillRestarts(config.restarts ?? {}),
     delivery: fillDelivery(config.delivery ?? {}),
+    sessions: fillSessions(config.sessions ?? {}),
     shutdown: fillShutdown(config.shutdown ?? {}),
     dataDir: absolute(dir, config.dataDir ?? defaults.DEFAULT_DATA_DIR),
     log: {
@@ -117,7 +118,7 @@ function sourceOf(name: string, agent: AgentConfig, dir: string): ResolvedAgent[
   if (agent.use !== undefined) return { kind: 'module', path: modulePath(dir, agent.use) ?? agent.use };
   if (agent.model === undefined)
     throw new OrreryError('ORRERY_INTERNAL', `Agent ${name} has no source after the checks`);
-  const { baseUrl, apiKey, system, temperature, maxOutputTokens } = agent;
+  const { baseUrl, apiKey, system, temperature, maxOutputTokens, context, maxSteps, fallback } = agent;
   return {
     kind: 'model',
     spec: {
@@ -127,6 +128,9 @@ function sourceOf(name: string, agent: AgentConfig, dir: string): ResolvedAgent[
       ...(system === undefined ? {} : { system }),
       ...(temperature === undefined ? {} : { temperature }),
       ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
+      ...(context === undefined ? {} : { context }),
+      ...(maxSteps === undefined ? {} : { maxSteps }),
+      ...(fallback === undefined ? {} : { fallback }),
     },
   };
 }
@@ -209,6 +213,14 @@ function fillDelivery(delivery: NonNullable<OrreryConfig['delivery']>): Resolved
     retryMaxMs,
     maxDeadLetters: delivery.maxDeadLetters ?? defaults.DEFAULT_MAX_DEAD_LETTERS,
   };
+}
+
+function fillSessions(sessions: NonNullable<OrreryConfig['sessions']>): ResolvedConfig['sessions'] {
+  const { store = 'sqlite', synchronous = 'normal', maxAgeMs, maxMessages } = sessions;
+  const kept = maxMessages === undefined ? {} : { maxMessages };
+  if (store === 'memory') return { store, ...kept };
+  const { cacheBytes = defaults.DEFAULT_SESSION_CACHE_BYTES } = sessions;
+  return { store, synchronous, cacheBytes, ...kept, ...(maxAgeMs === undefined ? {} : { maxAgeMs }) };
 }
 
 function fillShutdown(shutdown: NonNullable<OrreryConfig['shutdown']>): ResolvedConfig['shutdown'] {

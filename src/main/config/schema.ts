@@ -15,7 +15,18 @@ const ms = whole(1, 2_147_483_647, 'a whole number of milliseconds of at least 1
 const msOrZero = whole(0, 2_147_483_647, 'a whole number of milliseconds of at least 0');
 const count = whole(1, Number.MAX_SAFE_INTEGER, 'a whole number of at least 1');
 const countOrZero = whole(0, Number.MAX_SAFE_INTEGER, 'a whole number of at least 0');
+const SHARE = 'a number above 0 and at most 1';
 const heapMb = whole(8, 1_048_576, 'a whole number of MB of at least 8');
+
+const context = z.strictObject(
+  {
+    maxTokens: count.optional(),
+    reservedForOutput: countOrZero.optional(),
+    toolResultShare: z.number({ error: SHARE }).gt(0, { error: SHARE }).max(1, { error: SHARE }).optional(),
+    compaction: oneOf('summary').optional(),
+  },
+  { error: 'an object' },
+);
 
 const agent = z.strictObject(
   {
@@ -38,6 +49,9 @@ const agent = z.strictObject(
     system: text.optional(),
     temperature: between(0, 2).optional(),
     maxOutputTokens: count.optional(),
+    context: context.optional(),
+    maxSteps: whole(1, 1_000, 'a whole number from 1 to 1000').optional(),
+    fallback: z.array(text, { error: 'a list of models' }).optional(),
   },
   { error: 'an object' },
 );
@@ -130,6 +144,17 @@ const delivery = z.strictObject(
   { error: 'an object' },
 );
 
+const sessions = z.strictObject(
+  {
+    store: oneOf('sqlite', 'memory').optional(),
+    synchronous: oneOf('normal', 'full').optional(),
+    cacheBytes: whole(0, 1_099_511_627_776, 'a whole number of bytes of at least 0').optional(),
+    maxAgeMs: whole(1, Number.MAX_SAFE_INTEGER, 'a whole number of milliseconds of at least 1').optional(),
+    maxMessages: count.optional(),
+  },
+  { error: 'an object' },
+);
+
 const shutdown = z.strictObject(
   { timeoutMs: ms.optional(), drainMs: msOrZero.optional(), hostMs: msOrZero.optional() },
   { error: 'an object' },
@@ -145,6 +170,7 @@ const config = z.strictObject(
     workers: workers.optional(),
     restarts: restarts.optional(),
     delivery: delivery.optional(),
+    sessions: sessions.optional(),
     shutdown: shutdown.optional(),
     dataDir: text.optional(),
     log: z
@@ -159,6 +185,7 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   '': Object.keys(config.shape),
   'agents/*': Object.keys(agent.shape),
   'agents/*/limits': ['maxHeapMb'],
+  'agents/*/context': Object.keys(context.shape),
   'channels/*': Object.keys(gateway.shape),
   'channels/*/queue': Object.keys(queue.shape),
   'routing/*': ['match', 'agent', 'rule', 'key'],
@@ -166,6 +193,7 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   workers: Object.keys(workers.shape),
   restarts: Object.keys(restarts.shape),
   delivery: Object.keys(delivery.shape),
+  sessions: Object.keys(sessions.shape),
   shutdown: Object.keys(shutdown.shape),
   log: ['level', 'pretty'],
 };

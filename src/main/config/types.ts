@@ -107,6 +107,18 @@ export interface ResolvedConfig {
     /** Dead letters that are kept; the oldest go first. */
     readonly maxDeadLetters: number;
   };
+  readonly sessions:
+    | { readonly store: 'memory'; readonly maxMessages?: number }
+    | {
+        readonly store: 'sqlite';
+        readonly synchronous: 'normal' | 'full';
+        /** Of the sessions that each thread keeps in memory, about. */
+        readonly cacheBytes: number;
+        /** Absent: messages have no age. */
+        readonly maxAgeMs?: number;
+        /** Kept of one session; absent: all. */
+        readonly maxMessages?: number;
+      };
   readonly shutdown: {
     /** The one deadline, from the signal to the exit. */
     readonly timeoutMs: number;

@@ -49,6 +49,7 @@ export class HostedAgents {
   readonly #slotTrackers = new Map<Slot, RestartTracker>();
   readonly #slotTimers = new Set<NodeJS.Timeout>();
   #stopping = false;
+  #unusable: OrreryError | undefined;
 
   constructor(options: AgentsOptions) {
     this.#options = options;
@@ -65,6 +66,11 @@ export class HostedAgents {
     const first = [...this.#replicas.values()].map((replica) => this.#expectStart(replica));
     for (const slot of this.#options.pool.slots) slot.start();
     await Promise.allSettled(first);
+  }
+
+  /** Why no agent can run here at all: the sessions' file cannot be used. */
+  get unusable(): OrreryError | undefined {
+    return this.#unusable;
   }
 
   get names(): ReadonlySet<string> {
@@ -221,6 +227,7 @@ export class HostedAgents {
   #failed(replica: Replica, error: OrreryError, end: 'normal' | 'abnormal' = 'abnormal'): void {
     if (!applyTo(replica, { type: 'failed', error: toWire(error) })) return;
     const { engine, log, random } = this.#options;
+    if (error.code === 'ORRERY_DATABASE_UNUSABLE') this.#unusable = error;
     engine.roster.waiting(replica.runtime);
     replica.starting?.reject(error);
     replica.starting = undefined;
