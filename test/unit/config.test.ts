@@ -176,15 +176,37 @@ describe('configuration', () => {
       { agents: ECHO, channels: { c: { type, token: 'x', nick: 'y' } } },
       `channels.c.type: expected "gateway", got "${type}"; the ${type} channel is not built yet`,
     ]),
-    ...['tools', 'mcp', 'policy', 'approval', 'context', 'maxSteps', 'fallback'].map(
-      (key): [string, unknown, string] => [
-        key,
-        { agents: { a: { model: 'openai:x', [key]: {} } } },
-        `agents.a.${key}: \`${key}\` is not built yet: leave it out`,
-      ],
-    ),
+    ...['tools', 'mcp', 'policy', 'approval'].map((key): [string, unknown, string] => [
+      key,
+      { agents: { a: { model: 'openai:x', [key]: {} } } },
+      `agents.a.${key}: \`${key}\` is not built yet: leave it out`,
+    ]),
   ])('feature - is one clear error when %s is configured before it is built', (_, input, text) => {
     const [only, ...others] = issues(input);
+    expect(only).toContain(text);
+    expect(others).toEqual([]);
+  });
+
+  it('agent - hands what is said of its context, steps and further models on', () => {
+    const rest = {
+      context: { maxTokens: 8_000, reservedForOutput: 1_000, toolResultShare: 0.5, compaction: 'summary' },
+      maxSteps: 4,
+      fallback: ['openai:gpt-4o-mini', 'anthropic:claude-haiku-4-5'],
+    };
+    const config = resolveConfig({ agents: { a: { model: 'openai:gpt-4o', ...rest } } }, { dir: DIR, env: {} });
+    expect(config.agents['a']?.source).toEqual({ kind: 'model', spec: { model: 'openai:gpt-4o', ...rest } });
+  });
+
+  it.each([
+    [{ fallback: ['gpt-4o'] }, 'agents.a.fallback[0]: expected "openai:ID"'],
+    [{ fallback: ['openai-compatible:llama3'] }, 'agents.a.fallback[0]: an "openai-compatible" model stands in'],
+    [{ context: { maxTokens: 100, reservedForOutput: 100 } }, 'agents.a.context.reservedForOutput: expected less than'],
+    [{ context: { maxTokens: 100 }, maxOutputTokens: 200 }, 'agents.a.maxOutputTokens: expected less than'],
+    [{ context: { toolResultShare: 0 } }, 'agents.a.context.toolResultShare: expected a number above 0'],
+    [{ context: { maxToken: 1 } }, 'did you mean "maxTokens"'],
+    [{ maxSteps: 0 }, 'agents.a.maxSteps: expected a whole number from 1'],
+  ])('agent - is one clear error when it has %j', (rest, text) => {
+    const [only, ...others] = issues({ agents: { a: { model: 'openai:x', ...rest } } });
     expect(only).toContain(text);
     expect(others).toEqual([]);
   });

@@ -3,7 +3,7 @@ import { isPlainObject } from './environment.ts';
 import type { Issue } from './issues.ts';
 
 const NETWORKS: ReadonlySet<string> = new Set(['discord', 'slack', 'telegram', 'irc']);
-const AGENT_KEYS: readonly string[] = ['tools', 'mcp', 'policy', 'approval', 'context', 'maxSteps', 'fallback'];
+const AGENT_KEYS: readonly string[] = ['tools', 'mcp', 'policy', 'approval'];
 
 /**
  * Finds what is not built and takes it out of `value`, which it changes, so that nothing else is said of it. A network
