@@ -164,6 +164,7 @@ describe('docs/configuration.md', () => {
       'agents.NAME.context',
       'channels.NAME.queue',
       'routing[].match',
+      'sessions',
     ]);
     expect(leaves.filter((key) => !rows.has(key) && !sections.has(key))).toEqual([]);
     const environment = /^(?:ORRERY_|-)/;

@@ -85,7 +85,7 @@ export function checkRelations(value: unknown, context: CheckContext): Issue[] {
     const agent: unknown = isPlainObject(rule) ? rule['agent'] : undefined;
     if (typeof agent === 'string') issues.push(...checkReference(['routing', i, 'agent'], agent, names, context));
   }
-  return [...issues, ...checkOrder(value)];
+  return [...issues, ...checkSessions(value['sessions']), ...checkOrder(value)];
 }
 
 /** Finds gateways that would be open to everybody; kept apart because it has a code of its own. */
@@ -275,6 +275,17 @@ function checkContext(path: readonly string[], agent: Record<string, unknown>): 
       found: String(reservedForOutput),
     },
   ];
+}
+
+/** Keys that mean something to a file only. */
+const FILE_KEYS: readonly string[] = ['synchronous', 'cacheBytes', 'maxAgeMs'];
+
+function checkSessions(sessions: unknown): Issue[] {
+  if (!isPlainObject(sessions) || sessions['store'] !== 'memory') return [];
+  return FILE_KEYS.filter((key) => sessions[key] !== undefined).map((key) => ({
+    path: ['sessions', key],
+    also: `\`${key}\` goes with \`store: 'sqlite'\`, not with \`'memory'\``,
+  }));
 }
 
 /** Pairs of durations of which the first may not be longer than the second. */

@@ -139,6 +139,18 @@ export interface OrreryConfig {
     /** Dead letters that are kept; the oldest go first. Default 1,000. */
     maxDeadLetters?: number;
   };
+  sessions?: {
+    /** Where conversations are kept. Default `sqlite`: the file `sessions.db` in `dataDir`. `memory`: while their thread lives. */
+    store?: 'sqlite' | 'memory';
+    /** With `sqlite`. `full` keeps the newest turns also when the power fails, for a sync at each of them. Default `normal`. */
+    synchronous?: 'normal' | 'full';
+    /** With `sqlite`: bytes of the sessions that each thread keeps in memory, about. Default 16,777,216 (16 MiB). */
+    cacheBytes?: number;
+    /** With `sqlite`: messages that are older are forgotten. Default: never. */
+    maxAgeMs?: number;
+    /** Messages kept of one session; the oldest go first. Default: all with `sqlite`, 200 with `memory`. */
+    maxMessages?: number;
+  };
   shutdown?: {
     /** The one deadline, from the signal to the exit. Default 25,000. */
     timeoutMs?: number;

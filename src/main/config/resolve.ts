@@ -84,6 +84,7 @@ function fill(
     },
     restarts: fillRestarts(config.restarts ?? {}),
     delivery: fillDelivery(config.delivery ?? {}),
+    sessions: fillSessions(config.sessions ?? {}),
     shutdown: fillShutdown(config.shutdown ?? {}),
     dataDir: absolute(dir, config.dataDir ?? defaults.DEFAULT_DATA_DIR),
     log: {
@@ -212,6 +213,14 @@ function fillDelivery(delivery: NonNullable<OrreryConfig['delivery']>): Resolved
     retryMaxMs,
     maxDeadLetters: delivery.maxDeadLetters ?? defaults.DEFAULT_MAX_DEAD_LETTERS,
   };
+}
+
+function fillSessions(sessions: NonNullable<OrreryConfig['sessions']>): ResolvedConfig['sessions'] {
+  const { store = 'sqlite', synchronous = 'normal', maxAgeMs, maxMessages } = sessions;
+  const kept = maxMessages === undefined ? {} : { maxMessages };
+  if (store === 'memory') return { store, ...kept };
+  const { cacheBytes = defaults.DEFAULT_SESSION_CACHE_BYTES } = sessions;
+  return { store, synchronous, cacheBytes, ...kept, ...(maxAgeMs === undefined ? {} : { maxAgeMs }) };
 }
 
 function fillShutdown(shutdown: NonNullable<OrreryConfig['shutdown']>): ResolvedConfig['shutdown'] {

@@ -144,6 +144,17 @@ const delivery = z.strictObject(
   { error: 'an object' },
 );
 
+const sessions = z.strictObject(
+  {
+    store: oneOf('sqlite', 'memory').optional(),
+    synchronous: oneOf('normal', 'full').optional(),
+    cacheBytes: whole(0, 1_099_511_627_776, 'a whole number of bytes of at least 0').optional(),
+    maxAgeMs: whole(1, Number.MAX_SAFE_INTEGER, 'a whole number of milliseconds of at least 1').optional(),
+    maxMessages: count.optional(),
+  },
+  { error: 'an object' },
+);
+
 const shutdown = z.strictObject(
   { timeoutMs: ms.optional(), drainMs: msOrZero.optional(), hostMs: msOrZero.optional() },
   { error: 'an object' },
@@ -159,6 +170,7 @@ const config = z.strictObject(
     workers: workers.optional(),
     restarts: restarts.optional(),
     delivery: delivery.optional(),
+    sessions: sessions.optional(),
     shutdown: shutdown.optional(),
     dataDir: text.optional(),
     log: z
@@ -181,6 +193,7 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   workers: Object.keys(workers.shape),
   restarts: Object.keys(restarts.shape),
   delivery: Object.keys(delivery.shape),
+  sessions: Object.keys(sessions.shape),
   shutdown: Object.keys(shutdown.shape),
   log: ['level', 'pretty'],
 };
