@@ -47,26 +47,16 @@ async function cutOutput(output: Output, maxTokens: number, counter: Counter): P
   }
 }
 
-/** Texts share the limit in their order; what is no text stays. */
+/** Texts that are too long together become one that is cut; what is no text stays, behind it. */
 async function cutContent(
   output: Extract<Output, { type: 'content' }>,
   maxTokens: number,
   counter: Counter,
 ): Promise<Output | undefined> {
-  let left = maxTokens;
-  let changed = false;
-  const value: (typeof output.value)[number][] = [];
-  for (const part of output.value) {
-    if (part.type !== 'text') {
-      value.push(part);
-      continue;
-    }
-    const text = await cutText(part.text, left, counter);
-    left -= await counter.count(text);
-    if (text !== part.text) changed = true;
-    if (text !== '') value.push({ ...part, text });
-  }
-  return changed ? { ...output, value } : undefined;
+  const whole = output.value.flatMap((part) => (part.type === 'text' ? [part.text] : [])).join('\n');
+  const text = await cutText(whole, maxTokens, counter);
+  if (text === whole) return undefined;
+  return { ...output, value: [{ type: 'text', text }, ...output.value.filter(({ type }) => type !== 'text')] };
 }
 
 /** Returns a text of at most `maxTokens`: the whole one, or its beginning and a note; nothing where the note alone is too long. */

@@ -113,6 +113,7 @@ class Fitting {
         const tokens = await this.#tokens(fits.lines);
         if (tokens <= this.#room) {
           this.#room -= tokens;
+          this.#cut += fits.lines.filter((line, i) => line !== unit.lines[i]).length;
           kept.push(fits);
           isFirst = false;
           continue;
@@ -167,7 +168,6 @@ class Fitting {
     for (const line of unit.lines) {
       const isLong = line.message.role === 'tool' && mostTokens(line, counter) > maxTokens;
       const cut = isLong ? await cutToolResults(line, maxTokens, counter) : line;
-      if (cut !== line) this.#cut += 1;
       lines.push(cut);
     }
     return { ...unit, lines };
