@@ -1,5 +1,12 @@
 /** Owns the public shapes of a running supervisor: what the library, the commands and the gateway see of it. */
-import type { AgentState, ConnectionState, DeliveredReply, InboundMessage, SlotState } from '../protocol/index.ts';
+import type {
+  AgentState,
+  ConnectionState,
+  DeliveredReply,
+  InboundMessage,
+  SlotState,
+  StoredMessage,
+} from '../protocol/index.ts';
 import type { ChannelManager } from './channels/manager.ts';
 import type { AccountSnapshot } from './delivery/account.ts';
 
@@ -98,6 +105,22 @@ export interface DeadLetters {
   get(id: string): DeadLetter | undefined;
 }
 
+/**
+ * Conversations, by the agent's name and the namespace in its written form, such as `web:alice`. All of it rejects with
+ * `ORRERY_AGENT_UNKNOWN`, `ORRERY_BAD_NAMESPACE`, and `ORRERY_SLOT_NOT_READY` while no thread is up that could look.
+ */
+export interface Sessions {
+  /** Returns the newest messages, oldest first; 1,000 at most by default. Rejects with `ORRERY_NOT_FOUND` when there are none. */
+  read(agent: string, namespace: string, o?: { maxMessages?: number }): Promise<readonly StoredMessage[]>;
+  /**
+   * Forgets the messages. A turn that runs meanwhile is run again on the empty session. Rejects with `ORRERY_NOT_FOUND` when
+   * there are none.
+   */
+  clear(agent: string, namespace: string): Promise<void>;
+  /** Lists namespaces that are `prefix` or lie below it, as far as they have messages; 1,000 at most. */
+  list(agent: string, prefix?: string): Promise<readonly string[]>;
+}
+
 export interface Supervisor extends AsyncDisposable {
   /** Starts agents, then channels. Rejects with a configuration code when a channel cannot bind; agents that fail are retried. */
   start(): Promise<void>;
@@ -112,6 +135,7 @@ export interface Supervisor extends AsyncDisposable {
   readonly channels: ChannelManagers;
   readonly agents: Agents;
   readonly deadLetters: DeadLetters;
+  readonly sessions: Sessions;
   /** Delivers a message from inside the process; rejects with the error that a channel would have sent. */
   inject(
     message: InboundMessage,

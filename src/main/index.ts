@@ -8,6 +8,7 @@ export type {
   DeadLetters,
   DrainReport,
   Readiness,
+  Sessions,
   SlotStatus,
   Status,
   Supervisor,

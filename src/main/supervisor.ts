@@ -24,6 +24,7 @@ import type {
   DeadLetters,
   DrainReport,
   Readiness,
+  Sessions,
   Status,
   Supervisor,
   SupervisorState,
@@ -48,7 +49,7 @@ import { HostedChannels } from './wiring/channels.ts';
 import { gatewayHostOf } from './wiring/gateway-host.ts';
 import { loadImages } from './wiring/images.ts';
 import { Monitor } from './wiring/monitor.ts';
-import { sessionsTaskOf } from './wiring/sessions.ts';
+import { HostedSessions, sessionsTaskOf } from './wiring/sessions.ts';
 import { statusOf } from './wiring/status.ts';
 import { LazyTokenPool } from './wiring/tokens.ts';
 import { within } from './wiring/within.ts';
@@ -90,6 +91,7 @@ class Host implements Supervisor {
   readonly #engine: DeliveryEngine;
   readonly #intake: Intake;
   readonly #agents: HostedAgents;
+  readonly sessions: Sessions;
   readonly #channels: HostedChannels;
   readonly #monitor: Monitor;
   readonly #metrics: Metrics;
@@ -138,6 +140,7 @@ class Host implements Supervisor {
     });
     this.#intake = new Intake({ ...delivery, engine: this.#engine, journal: this.#journal, account: this.#account });
     this.#agents = new HostedAgents({ config, pool: this.#pool, engine: this.#engine, log, random: Math.random });
+    this.sessions = new HostedSessions(this.#agents, this.#pool, config.sessions.store);
     this.#tokens = new LazyTokenPool();
     const gatewayHost = gatewayHostOf(this, this.#tokens, config.defaultAgent, () => this.drain());
     this.#channels = new HostedChannels({

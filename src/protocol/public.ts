@@ -20,6 +20,7 @@ export type {
   OutboundTarget,
   QueueMode,
   Reply,
+  StoredMessage,
   TurnContext,
   Usage,
   UserMessage,

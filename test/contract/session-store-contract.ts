@@ -62,9 +62,9 @@ export function sessionStoreContract(name: string, open: (o?: StoreTestOptions) 
       store.commit(commitOf(epoch, { deliveries: ['d'], messages: added, encoding: 'o200k_base' }));
       // Twice: what was committed here, and what is read back.
       for (let i = 0; i < 2; i++) {
-        expect(store.load(KEY).read()).toEqual(
-          added.map((message) => ({ ...message, timestamp: 1_000, delivery: 'd', encoding: 'o200k_base' })),
-        );
+        const read = store.load(KEY).read();
+        expect(read.map(({ message, tokens }) => ({ message, tokens }))).toEqual(added);
+        for (const message of read) expect(message).toMatchObject({ delivery: 'd', encoding: 'o200k_base' });
       }
     });
 

@@ -107,6 +107,11 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
       },
     },
     deadLetters: { list: () => [deadLetter], get: (id) => (id === deadLetter.id ? deadLetter : undefined) },
+    sessions: {
+      read: () => Promise.resolve([]),
+      clear: () => Promise.resolve(),
+      list: () => Promise.resolve([]),
+    },
     inject: (message, options) => inject(message, options ?? {}),
     cancel: () => false,
     metrics: () => Promise.resolve(''),

@@ -10,6 +10,7 @@ import {
   type DeliveryListener,
   type InboundMessage,
   OrreryError,
+  type StoredMessage,
   type WireError,
   toWire,
 } from '../../src/protocol/index.ts';
@@ -78,6 +79,8 @@ export class FakeHost implements GatewayHost {
   readonly sent: string[][] = [];
   ready: Readiness = { ready: true, reasons: [] };
   drained = 0;
+  /** By agent and stored namespace. */
+  readonly sessions: Map<string, readonly StoredMessage[]> = new Map();
   /** Thrown by the next `accept`. */
   refuse: Error | undefined;
   /** Awaited by `accept` before it answers. */
@@ -222,6 +225,17 @@ export class FakeHost implements GatewayHost {
     return Promise.resolve({ name, connected: true });
   }
 
+  async readSession(agent: string, namespace: string): Promise<readonly StoredMessage[]> {
+    const messages = this.#sessionOf(agent, namespace);
+    if (messages.length === 0) throw missing(namespace);
+    return messages;
+  }
+
+  async clearSession(agent: string, namespace: string): Promise<void> {
+    if (this.#sessionOf(agent, namespace).length === 0) throw missing(namespace);
+    this.sessions.delete(`${agent} ${namespace}`);
+  }
+
   drain(): void {
     this.drained += 1;
   }
@@ -235,12 +249,21 @@ export class FakeHost implements GatewayHost {
     return Promise.resolve({ total: messages.reduce((sum, m) => sum + m.content.length, 0), exact: true });
   }
 
+  #sessionOf(agent: string, namespace: string): readonly StoredMessage[] {
+    if (!this.#agents.has(agent)) throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${agent}"`);
+    return this.sessions.get(`${agent} ${namespace}`) ?? [];
+  }
+
   #route({ agent, metadata }: InboundMessage): string {
     const name = agent ?? metadata['agent'] ?? this.defaultAgent();
     if (this.#agents.has(name)) return name;
     if (agent !== undefined) throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${name}"`);
     return this.defaultAgent();
   }
+}
+
+function missing(namespace: string): OrreryError {
+  return new OrreryError('ORRERY_NOT_FOUND', `There is no session ${namespace}`);
 }
 
 function targetOf({ channel, namespace, id, metadata }: InboundMessage): {

@@ -40,6 +40,9 @@ export interface AgentsOptions {
 /** Ends of a slot that were asked for: nobody is guilty. */
 const INTENDED = new Set(['ORRERY_CLOSED', 'ORRERY_SHUTDOWN_DEADLINE', 'ORRERY_AGENT_STOPPED']);
 
+/** States of a replica that does not come back by itself. */
+const GONE: ReadonlySet<AgentState['status']> = new Set(['escalated', 'stopped']);
+
 export class HostedAgents {
   readonly #options: AgentsOptions;
   readonly #replicas = new Map<RuntimeId, Replica>();
@@ -75,6 +78,12 @@ export class HostedAgents {
 
   get names(): ReadonlySet<string> {
     return new Set(this.#byAgent.keys());
+  }
+
+  /** The replicas of an agent that may still answer, by their slots. */
+  slotsOf(name: string): ReadonlyMap<RuntimeId, Slot> {
+    const living = (this.#byAgent.get(name) ?? []).filter(({ state }) => !GONE.has(state.status));
+    return new Map(living.map(({ runtime, slot }) => [runtime, slot]));
   }
 
   list(): readonly AgentStatus[] {

@@ -19,6 +19,8 @@ export function gatewayHostOf(
     cancel: (delivery) => supervisor.cancel(delivery),
     restartAgent: (name) => supervisor.agents.restart(name),
     restartChannel: (name) => supervisor.channels.restart(name),
+    readSession: (agent, namespace) => supervisor.sessions.read(agent, namespace),
+    clearSession: (agent, namespace) => supervisor.sessions.clear(agent, namespace),
     drain: () => void drain(),
     countTokens: (texts, o) => tokens.count(texts, o),
     countMessageTokens: (messages, o) => tokens.countMessages(messages, o),

@@ -1,7 +1,11 @@
 /** Owns what the slots are told of sessions, and the way to them from main: which slot is asked. It opens no store. */
 import { join } from 'node:path';
-import type { SessionsTask } from '../../protocol/index.ts';
+import { Namespace, OrreryError, type SessionsTask, type StoredMessage } from '../../protocol/index.ts';
+import type { Sessions } from '../api.ts';
 import type { ResolvedConfig } from '../config/types.ts';
+import { sessionKey } from '../delivery/index.ts';
+import { type Pool, type Slot, rendezvous } from '../pool/index.ts';
+import type { HostedAgents } from './agents.ts';
 
 /** The file in `dataDir`. */
 const SESSIONS_FILE = 'sessions.db';
@@ -12,4 +16,73 @@ export function sessionsTaskOf({ sessions, delivery, dataDir }: ResolvedConfig):
   // A turn that outlives the record of its own commit would run twice.
   const commitRetentionMs = Math.max(dedupeRetentionMs, replyRetentionMs, 2 * turnTimeoutMs);
   return { ...sessions, file: join(dataDir, SESSIONS_FILE), commitRetentionMs };
+}
+
+export class HostedSessions implements Sessions {
+  readonly #agents: HostedAgents;
+  readonly #pool: Pool;
+  /** One file for all: any slot can look. In memory a session is where its replica lives. */
+  readonly #shared: boolean;
+
+  constructor(agents: HostedAgents, pool: Pool, store: SessionsTask['store']) {
+    this.#agents = agents;
+    this.#pool = pool;
+    this.#shared = store === 'sqlite';
+  }
+
+  async read(agent: string, namespace: string, o: { maxMessages?: number } = {}): Promise<readonly StoredMessage[]> {
+    const key = this.#check(agent, namespace);
+    const messages = await this.#slotOf(agent, key).remote.host.history(agent, key, o.maxMessages);
+    if (messages.length === 0) throw missing(agent, key);
+    return messages;
+  }
+
+  async clear(agent: string, namespace: string): Promise<void> {
+    const key = this.#check(agent, namespace);
+    if (!(await this.#slotOf(agent, key).remote.host.clearSession(agent, key))) throw missing(agent, key);
+  }
+
+  async list(agent: string, prefix?: string): Promise<readonly string[]> {
+    this.#known(agent);
+    const below = prefix === undefined ? undefined : Namespace.parse(prefix).key;
+    const slots = this.#shared ? [this.#freest()] : [...new Set(this.#agents.slotsOf(agent).values())].filter(isUp);
+    const lists = await Promise.all(slots.map((slot) => slot.remote.host.listSessions(agent, below)));
+    return lists.flat();
+  }
+
+  /** Returns the namespace in its written form. */
+  #check(agent: string, namespace: string): string {
+    this.#known(agent);
+    return Namespace.parse(namespace).key;
+  }
+
+  #known(agent: string): void {
+    if (this.#agents.names.has(agent)) return;
+    throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${agent}"`);
+  }
+
+  #slotOf(agent: string, namespace: string): Slot {
+    if (this.#shared) return this.#freest();
+    const slots = this.#agents.slotsOf(agent);
+    const slot = slots.get(rendezvous(sessionKey(agent, namespace), [...slots.keys()]) ?? '');
+    if (slot && isUp(slot)) return slot;
+    throw new OrreryError('ORRERY_SLOT_NOT_READY', `The thread that has the sessions of ${agent} is not up`);
+  }
+
+  /** Looking must not wait for an agent that computes, as far as there is another thread. */
+  #freest(): Slot {
+    const [slot] = this.#pool.slots
+      .filter(isUp)
+      .toSorted((a, b) => a.pulse.running - b.pulse.running || a.utilization - b.utilization);
+    if (slot) return slot;
+    throw new OrreryError('ORRERY_SLOT_NOT_READY', 'No thread is up that could look at sessions');
+  }
+}
+
+function isUp(slot: Slot): boolean {
+  return slot.state.status === 'ready';
+}
+
+function missing(agent: string, namespace: string): OrreryError {
+  return new OrreryError('ORRERY_NOT_FOUND', `Agent ${agent} has no session ${JSON.stringify(namespace)}`);
 }

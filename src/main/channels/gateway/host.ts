@@ -1,4 +1,5 @@
 /** Owns what the gateway needs of its host; the composition root supplies it. */
+import type { StoredMessage } from '../../../protocol/index.ts';
 import type { Readiness, Status } from '../../api.ts';
 
 export interface TokenCount {
@@ -16,6 +17,10 @@ export interface GatewayHost {
   cancel(delivery: string): boolean;
   restartAgent(name: string): Promise<unknown>;
   restartChannel(name: string): Promise<unknown>;
+  /** Returns a session's newest messages, oldest first. Rejects with `ORRERY_AGENT_UNKNOWN` and `ORRERY_NOT_FOUND`. */
+  readSession(agent: string, namespace: string): Promise<readonly StoredMessage[]>;
+  /** Forgets a session's messages. Rejects as {@link readSession} does. */
+  clearSession(agent: string, namespace: string): Promise<void>;
   /** Begins the drain; the answer goes out before the gateway closes. */
   drain(): void;
   countTokens(

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { Namespace, OrreryError } from '../../../protocol/index.ts';
 import type { GatewayConfig } from '../../config/types.ts';
 import type { Access } from './access.ts';
-import { readChat, readObject } from './ask.ts';
+import { MAX_NAMESPACE_LENGTH, readChat, readObject } from './ask.ts';
 import { completionHandler } from './completions.ts';
 import { describeError, openAiBody, plainBody } from './errors.ts';
 import type { GatewayHost } from './host.ts';
@@ -15,6 +15,7 @@ import { loginRoutes } from './login.ts';
 import type { Role } from './logins.ts';
 import { controlRoutes, healthRoutes, modelRoutes, tokenRoutes } from './operations.ts';
 import { type PageFile, pageRoutes } from './page.ts';
+import { sessionRoutes } from './sessions.ts';
 import { SocketConnection } from './socket.ts';
 
 declare module 'fastify' {
@@ -42,8 +43,8 @@ export interface ServerOptions {
 /** A request has to arrive whole within this many milliseconds; its answer may take longer. */
 const REQUEST_TIMEOUT_MS = 60_000;
 const RATE_WINDOW_MS = 60_000;
-/** Characters of one path parameter. */
-const MAX_PARAM_LENGTH = 1024;
+/** Characters of one path parameter as it is sent: a namespace, of which each character may be written as nine. */
+const MAX_PARAM_LENGTH = 9 * MAX_NAMESPACE_LENGTH;
 const SOCKET_PATH = '/ws';
 /** Frames above the limit and below this multiple get an error in words; beyond it the connection ends (RFC 6455, 1009). */
 const HARD_FRAME_FACTOR = 4;
@@ -89,6 +90,7 @@ export async function buildServer(o: ServerOptions): Promise<FastifyInstance> {
   modelRoutes(app, operations(o));
   controlRoutes(app, operations(o));
   tokenRoutes(app, operations(o));
+  sessionRoutes(app, { channel: o.name, agent: config.agent, host: o.host, access });
   pageRoutes(app, o.page);
   await loginRoutes(app, access);
   const root = new Namespace(o.name).key;
