@@ -170,7 +170,9 @@ class Play {
   }
 
   async #cancel(at: number): Promise<void> {
-    const text = [...this.#ids.keys()][at % Math.max(1, this.#ids.size)];
+    const heard = new Set(this.#d.origin.answers.map(({ to }) => to));
+    const open = [...this.#ids.keys()].filter((text) => !heard.has(text));
+    const text = open[at % Math.max(1, open.length)];
     if (text === undefined) return;
     if (this.#d.engine.cancel(this.#ids.get(text) ?? '')) this.#cancelled.add(text);
     await tick();
