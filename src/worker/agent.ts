@@ -6,6 +6,7 @@ export type { ChatMessage, MessagePart, Usage, UserMessage } from '../protocol/m
 export { Namespace } from '../protocol/namespace.ts';
 export { CharEstimator, loadTokenizerJson } from './tokenizer/estimate.ts';
 export {
+  type BaseUrl,
   type FallbackModel,
   type LightweightOptions,
   type ModelAgent,

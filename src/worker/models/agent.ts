@@ -14,13 +14,15 @@ import type { LoopTurn } from '../runtime/loop-turn.ts';
 import { DEFAULT_MAX_STEPS, type LoopAgent, runLoop } from '../runtime/loop.ts';
 import { DEFAULT_RETRY, type RetryPolicy } from '../runtime/retry.ts';
 import { modelMessageOf } from '../sessions/convert.ts';
-import { chainOf } from './chain.ts';
-import type { ModelAccess } from './providers.ts';
+import { type ChainAccess, chainOf } from './chain.ts';
+
+/** The address of a provider's API, up to and with `/v1`; or what finds it in the variables that the agent lists. */
+export type BaseUrl = string | ((env: Readonly<Record<string, string>>) => string | undefined);
 
 /** A model that stands in for another, with its own address and key. */
 export interface FallbackModel {
   readonly model: string;
-  readonly baseUrl?: string;
+  readonly baseUrl?: BaseUrl;
   readonly apiKey?: string;
 }
 
@@ -34,7 +36,7 @@ export interface ModelAgentOptions {
   /** `openai:ID`, `openai-compatible:ID` or `anthropic:ID`. */
   readonly model: string;
   /** Required for `openai-compatible`. */
-  readonly baseUrl?: string;
+  readonly baseUrl?: BaseUrl;
   /** Default: the variable `OPENAI_API_KEY` or `ANTHROPIC_API_KEY`, where the agent lists it under `env`. */
   readonly apiKey?: string;
   /** The system prompt, or what makes it for a turn. */
@@ -84,7 +86,7 @@ export interface ModelAgent extends AgentDefinition {
  */
 export function modelAgent(options: ModelAgentOptions): ModelAgent {
   const { model, baseUrl, apiKey, fallback, context = {}, tools, tokenizer } = options;
-  const access: ModelAccess = {
+  const access: ChainAccess = {
     model,
     ...(baseUrl === undefined ? {} : { baseUrl }),
     ...(apiKey === undefined ? {} : { apiKey }),

@@ -7,7 +7,7 @@ import type { ContextSpec } from '../../protocol/contract.ts';
 import { resolveModel } from '../../protocol/encodings.ts';
 import { OrreryError } from '../../protocol/errors.ts';
 import { limitsOf } from '../../protocol/models.ts';
-import { type ModelAccess, type ModelAddress, modelAddress, openModel } from './providers.ts';
+import { type ModelAccess, type ProviderName, modelAddress, openModel } from './providers.ts';
 
 /** Share of the window that is filled where counts are estimates: other tokenizers make up to a quarter more of a text. */
 const ESTIMATE_SHARE = 0.8;
@@ -17,33 +17,62 @@ export const DEFAULT_TOOL_RESULT_SHARE = 0.25;
 
 type Env = Readonly<Record<string, string>>;
 
+/** A model with where it is; the base URL of one whose agent is told it by its environment follows from that. */
+export interface ChainAccess {
+  readonly model: string;
+  readonly baseUrl?: string | ((env: Env) => string | undefined);
+  readonly apiKey?: string;
+}
+
 /** One model of an agent. */
 export class ChainModel {
-  readonly address: ModelAddress;
-  readonly #access: ModelAccess;
-  #opened: Promise<LanguageModelV4> | undefined;
+  readonly provider: ProviderName;
+  readonly #access: ChainAccess;
+  /** Agents that name one module share it, and each has an environment of its own. */
+  readonly #opened = new WeakMap<Env, Promise<LanguageModelV4>>();
 
-  constructor(access: ModelAccess) {
+  /** Throws `ORRERY_CONFIG_INVALID`. */
+  constructor(access: ChainAccess) {
     this.#access = access;
-    this.address = modelAddress(access);
+    const { baseUrl } = access;
+    this.provider = modelAddress(
+      typeof baseUrl === 'function' ? { ...access, baseUrl: TOLD_LATER } : { ...access, baseUrl },
+    ).provider;
   }
 
   /** `provider:ID`, as configured. */
   get name(): string {
-    return this.address.model;
+    return this.#access.model;
   }
 
-  /** Opens the model once; a failure is forgotten, so that the next call tries again. */
+  /** Opens the model once for an environment; a failure is forgotten, so that the next call tries again. */
   async open(env: Env): Promise<LanguageModelV4> {
-    this.#opened ??= openModel(this.address, this.#access, env);
+    const known = this.#opened.get(env);
+    if (known) return known;
+    const opened = this.#open(env);
+    this.#opened.set(env, opened);
     try {
-      return await this.#opened;
+      return await opened;
     } catch (error) {
-      this.#opened = undefined;
+      this.#opened.delete(env);
       throw error;
     }
   }
+
+  async #open(env: Env): Promise<LanguageModelV4> {
+    const { model, baseUrl, apiKey } = this.#access;
+    const url = typeof baseUrl === 'function' ? baseUrl(env) : baseUrl;
+    const access: ModelAccess = {
+      model,
+      ...(url === undefined ? {} : { baseUrl: url }),
+      ...(apiKey === undefined ? {} : { apiKey }),
+    };
+    return openModel(modelAddress(access), access, env);
+  }
 }
+
+/** Stands for a base URL that only the environment tells, while the rest is checked. */
+const TOLD_LATER = 'http://127.0.0.1/v1';
 
 /** Tokens of the prompt that a model is given at most. */
 export function promptBudget(model: string, context: ContextSpec, maxOutputTokens: number | undefined): number {
@@ -61,11 +90,11 @@ export function promptBudget(model: string, context: ContextSpec, maxOutputToken
  * Makes the models of an agent: the configured one, then those that stand in for it. One that is named alone shares base URL and
  * key with the first model where both are of one provider. Throws `ORRERY_CONFIG_INVALID`.
  */
-export function chainOf(first: ModelAccess, fallback: readonly (string | ModelAccess)[] = []): readonly ChainModel[] {
+export function chainOf(first: ChainAccess, fallback: readonly (string | ChainAccess)[] = []): readonly ChainModel[] {
   const head = new ChainModel(first);
   const rest = fallback.map((entry) => {
     if (typeof entry !== 'string') return new ChainModel(entry);
-    const isSame = entry.slice(0, entry.indexOf(':')) === head.address.provider;
+    const isSame = entry.slice(0, entry.indexOf(':')) === head.provider;
     return new ChainModel(isSame ? { ...first, model: entry } : { model: entry });
   });
   return [head, ...rest];

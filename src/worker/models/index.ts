@@ -1,5 +1,6 @@
 /** Owns nothing: what is taken from this folder. */
 export {
+  type BaseUrl,
   type FallbackModel,
   type LightweightOptions,
   type ModelAgent,

@@ -26,7 +26,7 @@ export interface ModelAddress {
 export type ModelAccess = Pick<ModelSpec, 'model' | 'baseUrl' | 'apiKey'>;
 
 /** Reads a model's name and base URL. Throws `ORRERY_CONFIG_INVALID`. */
-export function modelAddress(spec: ModelAccess): ModelAddress {
+export function modelAddress(spec: { readonly model: string; readonly baseUrl?: string | undefined }): ModelAddress {
   const colon = spec.model.indexOf(':');
   const provider = spec.model.slice(0, colon);
   const id = spec.model.slice(colon + 1);

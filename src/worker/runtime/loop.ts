@@ -146,7 +146,7 @@ class LoopRun {
     const { signal, streamed } = this.#turn;
     if (!this.#tools) {
       const options = {
-        prompt: promptOf(model.address.provider, messages),
+        prompt: promptOf(model.provider, messages),
         abortSignal: signal,
         ...(temperature === undefined ? {} : { temperature }),
         ...(maxOutputTokens === undefined ? {} : { maxOutputTokens }),
@@ -156,7 +156,7 @@ class LoopRun {
     return toolStep({
       name: model.name,
       model: opened,
-      messages: messagesOf(model.address.provider, messages),
+      messages: messagesOf(model.provider, messages),
       tools: this.#tools,
       // At the last step the model is to say something.
       toolChoice: this.#step < this.#agent.maxSteps ? 'auto' : 'none',
@@ -316,7 +316,7 @@ class LoopRun {
       counter: this.#counter,
     });
     const options = {
-      prompt: promptOf(model.address.provider, fitted),
+      prompt: promptOf(model.provider, fitted),
       abortSignal: this.#turn.signal,
       maxOutputTokens,
     };
