@@ -10,6 +10,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { OrreryError, messageOf } from '../protocol/index.ts';
+import type { WriteGate } from './write-gate.ts';
 
 export type Synchronous = 'normal' | 'full';
 
@@ -62,8 +63,11 @@ export class Writer {
   readonly #begin: () => unknown;
   readonly #commit: () => unknown;
   readonly #rollback: () => unknown;
+  readonly #gate: WriteGate | undefined;
 
-  constructor(database: DatabaseSync) {
+  /** `gate`: the threads of this process that write to the same file. */
+  constructor(database: DatabaseSync, gate?: WriteGate) {
+    this.#gate = gate;
     const [begin, commit, rollback] = ['BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK'].map((sql) => database.prepare(sql));
     this.#begin = () => begin?.run();
     this.#commit = () => commit?.run();
@@ -73,14 +77,17 @@ export class Writer {
 
   /** The write lock is taken first: a transaction that began by reading could not wait for another writer. */
   run<T>(work: () => T): T {
-    this.#begin();
+    this.#gate?.enter();
     try {
+      this.#begin();
       const result = work();
       this.#commit();
       return result;
     } catch (error) {
       this.#rollback();
       throw error;
+    } finally {
+      this.#gate?.leave();
     }
   }
 }

@@ -122,6 +122,8 @@ export type SessionsTask =
       readonly maxMessages?: number;
       /** How long a delivery's commit is remembered, in milliseconds. */
       readonly commitRetentionMs: number;
+      /** Who writes next, among the slots of the host. */
+      readonly gate: SharedArrayBuffer;
     };
 
 /** What piscina hands to the resident task of a slot. */

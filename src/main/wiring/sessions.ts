@@ -1,5 +1,6 @@
 /** Owns what the slots are told of sessions, and the way to them from main: which slot is asked. It opens no store. */
 import { join } from 'node:path';
+import { writeGateWord } from '../../lib/write-gate.ts';
 import { Namespace, OrreryError, type SessionsTask, type StoredMessage } from '../../protocol/index.ts';
 import type { Sessions } from '../api.ts';
 import type { ResolvedConfig } from '../config/types.ts';
@@ -15,7 +16,7 @@ export function sessionsTaskOf({ sessions, delivery, dataDir }: ResolvedConfig):
   const { dedupeRetentionMs, replyRetentionMs, turnTimeoutMs } = delivery;
   // A turn that outlives the record of its own commit would run twice.
   const commitRetentionMs = Math.max(dedupeRetentionMs, replyRetentionMs, 2 * turnTimeoutMs);
-  return { ...sessions, file: join(dataDir, SESSIONS_FILE), commitRetentionMs };
+  return { ...sessions, file: join(dataDir, SESSIONS_FILE), commitRetentionMs, gate: writeGateWord() };
 }
 
 export class HostedSessions implements Sessions {

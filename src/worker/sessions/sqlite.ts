@@ -12,6 +12,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { type DeliveryId, OrreryError, type Reply, type RuntimeId } from '../../protocol/index.ts';
 import { type Synchronous, Writer, databaseError, openDatabase } from '../../lib/sqlite.ts';
+import { WriteGate } from '../../lib/write-gate.ts';
 import { type HotSession, HotSessions } from './hot.ts';
 import { Reader, bytesOf, messageOf } from './reader.ts';
 import { SESSIONS_APPLICATION_ID, SESSION_MIGRATIONS } from './schema.ts';
@@ -45,6 +46,8 @@ export interface SqliteStoreOptions {
   readonly maxMessages?: number;
   /** Milliseconds that commit records are kept, at least and by default {@link MIN_COMMIT_RETENTION_MS}. */
   readonly commitRetentionMs?: number;
+  /** Shared by the stores of one process on this file; see `lib/write-gate.ts`. */
+  readonly gate?: SharedArrayBuffer;
   /** Milliseconds that a statement waits for another thread's write. */
   readonly busyTimeoutMs?: number;
   /** Unix time in milliseconds. */
@@ -92,7 +95,7 @@ export class SqliteSessionStore implements SessionStore {
       ...(busyTimeoutMs === undefined ? {} : { busyTimeoutMs }),
     });
     this.#sql = new Statements(this.#database);
-    this.#writer = new Writer(this.#database);
+    this.#writer = new Writer(this.#database, options.gate && new WriteGate(options.gate));
     this.#hot = new HotSessions(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
     this.#index = new SessionIndex(this.#sql, this.#writer);
     this.#sweeper = new Sweeper(this.#sql, this.#writer, {
