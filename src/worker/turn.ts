@@ -49,6 +49,7 @@ export class AgentTurn implements LoopTurn {
   #onAbort: (() => void) | undefined;
   readonly #began = performance.now();
   #steered: JoinedMessage[] = [];
+  #taken: readonly UserMessage[] = NOTHING_SAID;
   #transcript: readonly NewMessage[] | undefined;
   #message: UserMessage | undefined;
   /** Further deliveries that this turn answers: those that were joined to it, then those that were steered into it and taken. */
@@ -159,10 +160,10 @@ export class AgentTurn implements LoopTurn {
     this.encoding = encoding;
   }
 
-  /** What the turn adds to its session: what the loop recorded, else the message and the reply. */
+  /** What the turn adds to its session: what the loop recorded, else its messages, those that it took, and the reply. */
   transcript({ message }: Reply): readonly NewMessage[] {
     if (this.#transcript) return this.#transcript;
-    const said = [...this.context, ...this.messages.map(modelMessageOf), message];
+    const said = [...this.context, ...[...this.messages, ...this.#taken].map(modelMessageOf), message];
     return said.map((added) => ({ message: added }));
   }
 
@@ -193,7 +194,9 @@ export class AgentTurn implements LoopTurn {
     const taken = this.#steered;
     this.#steered = [];
     this.joined.push(...taken.map(({ id }) => id));
-    return taken.map(({ message }) => message);
+    const messages = taken.map(({ message }) => message);
+    this.#taken = [...this.#taken, ...messages];
+    return messages;
   }
 
   /** Ends the turn: the signal aborts, and the run below stops waiting for the agent at once, heeded or not. */
