@@ -131,6 +131,21 @@ describe('a session database', () => {
   });
 });
 
+describe('what is cleared', () => {
+  test('sessions - neither its messages nor its words are left in the tables', () => {
+    const store = open();
+    const epoch = ownerOf(store);
+    fill(store, epoch, ['one', 'two'], { ...KEY, namespace: 'web:bob' });
+    fill(store, epoch, ['one', 'two']);
+    for (const namespace of ['web:alice', 'web:bob']) store.search({ ...KEY, namespace }, 'one');
+    expect(ask('SELECT count(*) FROM search')).toEqual([8]);
+    store.delete(KEY);
+    expect(ask('SELECT count(*) FROM search')).toEqual([4]);
+    expect(ask('SELECT count(*) FROM messages')).toEqual([4]);
+    expect(contents(store, { ...KEY, namespace: 'web:bob' })).toHaveLength(4);
+  });
+});
+
 describe('a file that cannot be used', () => {
   const unusable = (message: RegExp): unknown =>
     expect.objectContaining({ code: 'ORRERY_DATABASE_UNUSABLE', message: expect.stringMatching(message) });
