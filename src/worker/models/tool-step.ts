@@ -48,9 +48,9 @@ export interface ToolStepOptions {
 /** Begins a step with tools. */
 export async function toolStep(options: ToolStepOptions): Promise<StepCall> {
   const { streamText, stepCountIs } = await import('ai');
-  const watch = new Watch(options.name, options.model);
+  const watch = new Watch(options.name, options.model, options.toolChoice === 'none');
   const closing = new AbortController();
-  const { stream, responseMessages } = streamText({
+  const result = streamText({
     model: watch.model,
     messages: options.messages,
     allowSystemInMessages: true,
@@ -66,7 +66,9 @@ export async function toolStep(options: ToolStepOptions): Promise<StepCall> {
     ...(options.temperature === undefined ? {} : { temperature: options.temperature }),
     ...(options.maxOutputTokens === undefined ? {} : { maxOutputTokens: options.maxOutputTokens }),
   });
-  return new ToolStep(options, watch, stream.getReader(), responseMessages, closing);
+  // Asked for when it is there: the SDK makes the promise when it is read, and nobody would hear of its failure before.
+  const messages = (): PromiseLike<readonly ModelMessage[]> => result.responseMessages;
+  return new ToolStep(options, watch, result.stream.getReader(), messages, closing);
 }
 
 /** Tells how long the definitions of tools are, as JSON. */
@@ -84,7 +86,7 @@ class ToolStep implements StepCall {
   readonly #options: ToolStepOptions;
   readonly #watch: Watch;
   readonly #reader: ReadableStreamDefaultReader<TextStreamPart<ToolSet>>;
-  readonly #messages: PromiseLike<readonly ModelMessage[]>;
+  readonly #messages: () => PromiseLike<readonly ModelMessage[]>;
   readonly #closing: AbortController;
   #said = '';
   #answered = 0;
@@ -94,7 +96,7 @@ class ToolStep implements StepCall {
     options: ToolStepOptions,
     watch: Watch,
     reader: ReadableStreamDefaultReader<TextStreamPart<ToolSet>>,
-    messages: PromiseLike<readonly ModelMessage[]>,
+    messages: () => PromiseLike<readonly ModelMessage[]>,
     closing: AbortController,
   ) {
     this.#options = options;
@@ -123,16 +125,17 @@ class ToolStep implements StepCall {
   async end(): Promise<StepEnd> {
     const finish = checkedEnd(this.#options.name, this.#watch.finish, this.#said !== '');
     return {
-      messages: await this.#messages,
+      messages: await this.#messages(),
       usage: usageOf(finish),
       finishReason: finish.finishReason.unified,
-      goesOn: this.#answered > 0,
+      goesOn: this.#answered > 0 || this.#watch.disobeyed,
     };
   }
 
   close(): void {
+    if (this.#isOver) return;
     this.#closing.abort();
-    if (!this.#isOver) void this.#reader.cancel().catch(() => undefined);
+    void this.#reader.cancel().catch(() => undefined);
   }
 
   #take(part: TextStreamPart<ToolSet>): string {
@@ -157,15 +160,26 @@ class ToolStep implements StepCall {
   }
 }
 
+const CALL_PARTS: ReadonlySet<string> = new Set([
+  'tool-call',
+  'tool-input-start',
+  'tool-input-delta',
+  'tool-input-end',
+]);
+
 /** Listens to what a provider streams. */
 class Watch {
   readonly model: LanguageModelV4;
   readonly #name: string;
+  readonly #mayNotCall: boolean;
   readonly #calls = new Map<string, number>();
   finish: FinishPart | undefined;
+  /** Whether the model called tools where it was told not to. */
+  disobeyed = false;
 
-  constructor(name: string, model: LanguageModelV4) {
+  constructor(name: string, model: LanguageModelV4, mayNotCall: boolean) {
     this.#name = name;
+    this.#mayNotCall = mayNotCall;
     this.model = {
       specificationVersion: model.specificationVersion,
       provider: model.provider,
@@ -186,6 +200,11 @@ class Watch {
   #listener(): TransformStream<LanguageModelV4StreamPart, LanguageModelV4StreamPart> {
     return new TransformStream({
       transform: (part, controller) => {
+        if (this.#mayNotCall && CALL_PARTS.has(part.type)) {
+          // The SDK would end the step with an error, also one that says something beside the call.
+          this.disobeyed = true;
+          return;
+        }
         if (part.type === 'tool-call') this.#calls.set(part.toolCallId, this.#calls.size);
         if (part.type === 'finish') this.finish = part;
         controller.enqueue(part.type === 'stream-start' ? { ...part, warnings: [] } : part);

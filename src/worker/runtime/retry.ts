@@ -49,6 +49,6 @@ export function moveAfter({ error, tries, hasOther, remainingMs }: Failure, poli
   if (REFUSALS.has(error.code)) return other;
   if (error.code !== 'ORRERY_MODEL_UNAVAILABLE') return { kind: 'fail' };
   const delayMs = Math.max(backoffDelayMs(tries, policy.backoff, random), error.retryAfterMs ?? 0);
-  const longest = Math.min(remainingMs, hasOther ? policy.backoff.maxMs : policy.maxWaitMs);
-  return tries < policy.maxTries && delayMs < longest ? { kind: 'retry', delayMs } : other;
+  const longest = hasOther ? policy.backoff.maxMs : policy.maxWaitMs;
+  return tries < policy.maxTries && delayMs <= longest && delayMs < remainingMs ? { kind: 'retry', delayMs } : other;
 }
