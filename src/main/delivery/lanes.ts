@@ -184,6 +184,7 @@ export class SlotLane {
     delivery.sequence = this.#sequence;
     if (mailbox.waiting.length > 0) this.#events.sending(delivery, this);
     const { joined } = mailbox;
+    const { context } = inbound;
     const request = {
       turn: delivery.turn,
       id,
@@ -194,8 +195,9 @@ export class SlotLane {
       stream: isHeard(delivery),
       message: inbound.message,
       metadata: inbound.metadata,
-      ...(inbound.context === undefined ? {} : { context: inbound.context }),
     };
+    // Most have neither, and are not copied.
+    if (context) return { ...request, context };
     if (joined.length === 0) return request;
     return { ...request, stream: request.stream || joined.some(isHeard), joined: joined.map(joinedMessageOf) };
   }
