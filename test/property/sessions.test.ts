@@ -1,6 +1,7 @@
 /** Holds the session stores to a model, over random interleavings of several threads' stores on one file, kills and restarts. */
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { join } from 'node:path';
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { OrreryError, type Reply, codeOf } from '../../src/protocol/index.ts';
 import { matches, termsOf, wordsOf } from '../../src/worker/sessions/search.ts';
@@ -74,7 +75,7 @@ function play(steps: readonly Step[], open: () => SessionStore): void {
           const { version, texts } = model.of(next.key);
           const { epoch } = from;
           const session = from.store.load(next.key);
-          expect(session.version).toBe(version);
+          equal(session.version, version);
           from.turns.push({ key: next.key, session, seen: [...texts], version, epoch, delivery: `d${next.delivery}` });
           break;
         }
@@ -85,14 +86,16 @@ function play(steps: readonly Step[], open: () => SessionStore): void {
           break;
         }
         case 'read':
-          expect(contents(from.store, next.key, { maxMessages: next.maxMessages })).toEqual(
+          deepEqual(
+            contents(from.store, next.key, { maxMessages: next.maxMessages }),
             next.maxMessages === 0 ? [] : model.of(next.key).texts.slice(-next.maxMessages),
           );
           break;
         case 'search': {
           const word = `w${next.word}`;
           const found = from.store.search(next.key, word, { limit: 1_000 }).map(({ message }) => message.content);
-          expect(found).toEqual(
+          deepEqual(
+            found,
             model
               .of(next.key)
               .texts.filter((text) => text.split(' ').includes(word))
@@ -102,7 +105,7 @@ function play(steps: readonly Step[], open: () => SessionStore): void {
         }
         case 'clear': {
           const session = model.of(next.key);
-          expect(from.store.delete(next.key)).toBe(session.texts.length > 0);
+          equal(from.store.delete(next.key), session.texts.length > 0);
           if (session.texts.length > 0) session.version += 1;
           session.texts = [];
           break;
@@ -113,18 +116,21 @@ function play(steps: readonly Step[], open: () => SessionStore): void {
           const anew: Thread = { store: open(), epoch: 0, turns: [] };
           threads[next.thread] = anew;
           owns(next.thread, anew);
-          expect(anew.epoch).toBeGreaterThan(last);
+          ok(anew.epoch > last);
           last = anew.epoch;
           break;
         }
       }
     }
     for (const { store } of threads) {
-      for (const one of KEYS) expect(contents(store, one)).toEqual(model.of(one).texts);
-      for (const [delivery, reply] of model.commits) expect(store.commitOf(delivery)).toEqual(reply);
+      for (const one of KEYS) deepEqual(contents(store, one), model.of(one).texts);
+      for (const [delivery, reply] of model.commits) deepEqual(store.commitOf(delivery), reply);
       const listed = KEYS.filter((one) => model.of(one).texts.length > 0).map(({ namespace }) => namespace);
-      expect(store.list('a').toSorted()).toEqual(listed.toSorted());
-      expect(store.list('a', 'web:a')).toEqual(listed.filter((namespace) => namespace.startsWith('web:a')));
+      deepEqual(store.list('a').toSorted(), listed.toSorted());
+      deepEqual(
+        store.list('a', 'web:a').toSorted(),
+        listed.filter((namespace) => namespace.startsWith('web:a')).toSorted(),
+      );
     }
   } finally {
     for (const { store } of [...threads, ...zombies]) store.close();
@@ -132,9 +138,8 @@ function play(steps: readonly Step[], open: () => SessionStore): void {
 
   function commit(to: Model, { store }: Thread, turn: Turn, count: number): void {
     const { delivery, epoch, version, seen, session } = turn;
-    expect(session.read().map(({ message }) => message.content)).toEqual(
-      to.of(turn.key).version === version ? seen : expect.anything(),
-    );
+    const read = session.read().map(({ message }) => message.content);
+    if (to.of(turn.key).version === version) deepEqual(read, seen);
     const now = to.of(turn.key);
     const words = Array.from({ length: count }, (_, i) => `w${(version + i) % 10} of ${delivery} at ${version}`);
     const messages = words.map((content) => ({ message: { role: 'user', content } as const }));
@@ -155,35 +160,43 @@ function play(steps: readonly Step[], open: () => SessionStore): void {
       outcome = codeOf(error);
     }
     if (before) {
-      expect(outcome).toEqual(before);
+      deepEqual(outcome, before);
     } else if (owned && now.version === version) {
-      expect(outcome).toEqual(replyOf(`${delivery}@${version}`));
+      deepEqual(outcome, replyOf(`${delivery}@${version}`));
       now.version += 1;
       now.texts.push(...words);
       to.commits.set(delivery, change.reply);
     } else {
-      expect(outcome).toBe('ORRERY_STALE_OWNER');
+      equal(outcome, 'ORRERY_STALE_OWNER');
     }
   }
+}
+
+/** Runs a property, whose own checks throw; returns how it failed. */
+function failureOf<T>(property: fc.IProperty<T>, numRuns = 100): string | undefined {
+  const { failed, seed, counterexamplePath, counterexample, errorInstance } = fc.check(property, { numRuns });
+  if (!failed) return undefined;
+  return `seed ${seed}, path ${String(counterexamplePath)}: ${JSON.stringify(counterexample)} ${String(errorInstance)}`;
 }
 
 describe('session stores', () => {
   test.each([0, 2_000, 1_000_000])(
     'sessions - no update is lost and none comes twice, whoever commits, dies, clears and starts anew (%i bytes of cache)',
     (cacheBytes) => {
-      fc.assert(
+      const failure = failureOf(
         fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
           using directory = temporaryDirectory();
           const file = join(directory.path, 'sessions.db');
           play(steps, () => new SqliteSessionStore({ file, cacheBytes }));
         }),
-        { numRuns: 60 },
+        150,
       );
+      expect(failure).toBeUndefined();
     },
   );
 
   test('sessions - the store in memory keeps to the same model in one thread', () => {
-    fc.assert(
+    const failure = failureOf(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
         const store = new MemorySessionStore();
         const shared: SessionStore = Object.create(store, {
@@ -197,8 +210,9 @@ describe('session stores', () => {
         }) as SessionStore;
         play(steps, () => shared);
       }),
-      { numRuns: 60 },
+      150,
     );
+    expect(failure).toBeUndefined();
   });
 });
 
@@ -206,7 +220,7 @@ describe('the words of a search', () => {
   const text = fc.string({ unit: 'binary', maxLength: 60 });
 
   test('search - a text is found by its own words, in any order and by any beginning of one', () => {
-    fc.assert(
+    const failure = failureOf(
       fc.property(text, fc.nat(), fc.nat(), (content, at, length) => {
         const words = wordsOf(content);
         const word = words[at % Math.max(1, words.length)];
@@ -214,13 +228,16 @@ describe('the words of a search', () => {
         for (const query of [
           word,
           `"${word}"`,
-          `${[...word].slice(0, 1 + (length % 5)).join('')}*`,
+          `${Array.from(word)
+            .slice(0, 1 + (length % 5))
+            .join('')}*`,
           content.replaceAll('"', ' '),
         ]) {
-          for (const term of termsOf(query)) expect([query, matches(term, words)]).toEqual([query, true]);
+          for (const term of termsOf(query)) ok(matches(term, words), query);
         }
       }),
     );
+    expect(failure).toBeUndefined();
   });
 
   test('search - any text is a query to the index too, and both stores find the same', () => {
@@ -228,7 +245,7 @@ describe('the words of a search', () => {
     const sqlite = new SqliteSessionStore({ file: join(directory.path, 'sessions.db') });
     const memory = new MemorySessionStore();
     let n = 0;
-    fc.assert(
+    const failure = failureOf(
       fc.property(fc.array(text, { minLength: 1, maxLength: 5 }), text, (texts, query) => {
         n += 1;
         const session = { agent: 'a', namespace: `s:${n}` };
@@ -239,10 +256,11 @@ describe('the words of a search', () => {
           const looks = [query, texts[0] ?? '', `${texts.at(-1)} ${query}`];
           return looks.map((look) => store.search(session, look).map(({ message }) => message.content));
         });
-        expect(first).toEqual(second);
+        deepEqual(first, second);
       }),
-      { numRuns: 200 },
+      200,
     );
+    expect(failure).toBeUndefined();
     sqlite.close();
   });
 });
