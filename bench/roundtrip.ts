@@ -1,7 +1,8 @@
 /**
  * What does the whole path cost? A 1 KB message goes through intake, router, mailbox, journal, worker, session and outbox
  * and comes back, beside `piscina.run` at its fastest settings, comlink call by call and raw `postMessage`, each on as many
- * threads. Contestants alternate in one process; figures are medians of rounds.
+ * threads. Contestants alternate in one process; figures are medians of rounds. Sessions are in memory here, as the peers write
+ * nothing either; what a commit to disk adds is `bench/sessions`.
  *
  * node bench/roundtrip.ts [--threads 2] [--rounds 7] [--messages 30000]
  */
@@ -37,7 +38,8 @@ async function orrery(): Promise<Contestant> {
   const config = {
     agents: { echo: { use: 'builtin:echo', replicas: THREADS } },
     workers: { threads: THREADS },
-  };
+    sessions: { store: 'memory' },
+  } as const;
   const supervisor = await createSupervisor(config, { log });
   await supervisor.start();
   return {

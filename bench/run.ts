@@ -38,6 +38,16 @@ const BENCHES: readonly Bench[] = [
     short: { args: ['--runs', '1', '--crashes', '5'] },
   },
   {
+    name: 'sessions',
+    asks: 'how many turns a second can be committed to disk, by one thread and by two on one file',
+    short: { args: ['--rounds', '1', '--seconds', '0.5'] },
+  },
+  {
+    name: 'context',
+    asks: 'what a session of 100,000 messages costs a turn, beside counting it anew',
+    short: { args: ['--turns', '20', '--rounds', '2', '--most', '10000'] },
+  },
+  {
     name: 'tokens',
     asks: 'how fast one thread counts and encodes, beside gpt-tokenizer, ai-tokenizer and tiktoken',
     short: { args: [], env: { ROUNDS: '1' } },

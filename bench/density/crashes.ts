@@ -32,6 +32,7 @@ export async function orrerySlot(agents: number): Promise<Crasher> {
       },
       defaultAgent: 'crasher',
       workers: { threads: 1 },
+      sessions: { store: 'memory' },
       // It crashes again and again: what is timed is the restart, not the wait that such an agent earns.
       restarts: { maxRestarts: 1_000_000, backoffMinMs: 0, backoffMaxMs: 0 },
       delivery: { maxAttempts: 1, retryMinMs: 0, retryMaxMs: 1 },

@@ -25,6 +25,8 @@ async function orrery(): Promise<Contestant> {
     {
       agents: { bench: { model: 'openai-compatible:bench', baseUrl: modelUrl, system: SYSTEM, replicas: cores } },
       workers: { threads: cores },
+      // The bare handler keeps no sessions at all.
+      sessions: { store: 'memory' },
       channels: { web: { type: 'gateway', port: 0 } },
     },
     { log: benchLog() },

@@ -36,7 +36,7 @@ export interface Turn extends AgentContext {
   readonly attempt: number;
   readonly message: UserMessage;
   readonly namespace: Namespace;
-  /** The session so far, oldest first, without the present message. Frozen. */
+  /** The session so far, oldest first, without the present message: its newest 1,000 messages. Frozen. */
   readonly history: readonly ChatMessage[];
   readonly metadata: Readonly<Record<string, string>>;
   /** Aborts when the turn is cancelled, its deadline passes or the host stops; nothing yielded later is used. */

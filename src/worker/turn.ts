@@ -30,6 +30,9 @@ import type { NewMessage, ReadOptions, Session, SessionKey, StoredModelMessage }
 export const MAX_REPLY_CHARS: number = 8 * 1024 * 1024;
 
 const NOTHING_SAID: readonly UserMessage[] = [];
+/** Messages in `history`, the newest ones: a session goes on for years, and every turn would copy all of it. */
+export const MAX_HISTORY_MESSAGES = 1_000;
+
 const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 
 /** What an agent sees of its turn. Costly fields are made when they are read: an echo reads none of them. */
@@ -116,7 +119,7 @@ export class AgentTurn implements LoopTurn {
   }
   get history(): readonly ChatMessage[] {
     this.#history ??= Object.freeze([
-      ...this.readSession().map(({ message }) => chatMessageOf(message)),
+      ...this.readSession({ maxMessages: MAX_HISTORY_MESSAGES }).map(({ message }) => chatMessageOf(message)),
       ...(this.request.context?.messages ?? []),
     ]);
     return this.#history;
