@@ -211,6 +211,25 @@ describe('configuration', () => {
     expect(others).toEqual([]);
   });
 
+  it('queue - has a mode for the channel and for sessions, and names those there are when it is none', () => {
+    const queueOf = (queue: unknown): unknown => ({ agents: ECHO, channels: { c: { type: 'gateway', queue } } });
+    const sessions = { 'c:vip:*': 'interrupt' };
+    expect(resolveConfig(queueOf({ mode: 'collect', sessions }), { dir: DIR }).channels['c']?.queue).toEqual({
+      mode: 'collect',
+      sessions,
+    });
+    expect(resolveConfig(queueOf({ sessions }), { dir: DIR }).channels['c']?.queue).toEqual({
+      mode: 'followup',
+      sessions,
+    });
+    expect(issues(queueOf({ mode: 'next' }))).toEqual([
+      expect.stringContaining(
+        'channels.c.queue.mode: expected "followup" or "collect" or "interrupt" or "steer", got "next"',
+      ),
+    ]);
+    expect(issues(queueOf({ sessions: { 'c:*': 'next' } }))[0]).toContain('channels.c.queue.sessions.c:*: expected');
+  });
+
   it('gateway - has a code of its own when it would be open to everybody', () => {
     const error = failure({ agents: ECHO, channels: { web: { type: 'gateway', host: '0.0.0.0' } } });
     expect(error.code).toBe('ORRERY_OPEN_BIND');
