@@ -227,7 +227,7 @@ describe('configuration', () => {
         'channels.c.queue.mode: expected "followup" or "collect" or "interrupt" or "steer", got "next"',
       ),
     ]);
-    expect(issues(queueOf({ sessions: { 'c:*': 'next' } }))[0]).toContain('channels.c.queue.sessions.c:*: expected');
+    expect(issues(queueOf({ sessions: { 'c:*': 'next' } }))[0]).toContain('channels.c.queue.sessions["c:*"]: expected');
   });
 
   it('gateway - has a code of its own when it would be open to everybody', () => {
