@@ -19,6 +19,7 @@ export function temporaryDirectory(): TemporaryDirectory {
       writeFileSync(file, text);
       return file;
     },
-    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }),
+    // A thread that ends may still be writing the code that it compiled.
+    [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true, maxRetries: 20, retryDelay: 25 }),
   };
 }
