@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { LLMock } from '@copilotkit/aimock';
 import JSON5 from 'json5';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { ModelSpec } from '../../src/protocol/contract.ts';
@@ -195,15 +196,22 @@ describe.each(['docs/agents.md', 'examples/README.md'])('%s', (page) => {
   });
 
   it('every agent loads, starts, answers and stops', async () => {
+    const mock = new LLMock({ port: 0 });
+    await mock.start();
+    onTestFinished(() => mock.stop());
+    mock.onMessage('hello', { content: 'Hello!' });
+    const env = { MODEL_URL: `${mock.url}/v1` };
     // A checkout that was never built has no `orrery-host/agent` to import.
     const source = JSON.stringify(new URL('../../src/worker/agent.ts', import.meta.url).href);
     const blocks = (await blocksOf(page)).filter(({ language }) => language === 'ts');
     for (const [index, { text }] of blocks.entries()) {
       const path = join(dir, `block-${index}.ts`);
-      await writeFile(path, text.replaceAll("'orrery-host/agent'", source));
+      // And a temporary directory has no packages.
+      const found = text.replace(/'(ai|zod)'/g, (_, name: string) => JSON.stringify(import.meta.resolve(name)));
+      await writeFile(path, found.replaceAll("'orrery-host/agent'", source));
       const agent = await loadAgent({ kind: 'module', url: pathToFileURL(path).href });
-      await agent.start?.(context);
-      expect(await reply(agent, turnOf('hello', { attempt: 2 }))).not.toBe('');
+      await agent.start?.({ ...context, env });
+      expect(await reply(agent, turnOf('hello', { attempt: 2, env }))).not.toBe('');
       await agent.stop?.(context);
     }
   });
