@@ -62,7 +62,12 @@ describe('a thread that ends between an offer and the outcome', () => {
   });
 
   test('queue - a neighbour takes the thread along: the turn, what joined it and what it took are there again, uncounted', async () => {
-    await using host = await startHost({ agents: { joins: JOINS, actor: actor() }, workers: { threads: 1 } });
+    await using host = await startHost({
+      agents: { joins: JOINS, actor: actor() },
+      workers: { threads: 1 },
+      // The neighbour does it once, and nobody has an attempt to lose.
+      delivery: { maxAttempts: 1 },
+    });
     const answers = [send(host, 'interrupt', 'loop one')];
     await logged(host, 'begin loop one');
     answers.push(send(host, 'interrupt', 'two'));
@@ -70,8 +75,8 @@ describe('a thread that ends between an offer and the outcome', () => {
     answers.push(send(host, 'steer', 'three'));
     await logged(host, 'took three');
     const neighbour = host.outcome('actor', 'exit 3', 'bob');
-    await logged(host, 'took three', 2);
     expect(await neighbour).toMatchObject({ code: 'ORRERY_WORKER_EXITED', error: { details: { agent: 'actor' } } });
+    await logged(host, 'took three', 2);
     host.open();
     expect(await Promise.all(answers)).toEqual(Array.from({ length: 3 }, () => ({ text: 'loop one+two | three' })));
     expect(host.status.messages).toMatchObject({ answered: 3, dead: 1, deadBy: { poison: 1 } });

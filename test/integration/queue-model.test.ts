@@ -15,7 +15,11 @@ afterEach(() => {
 });
 
 function begin(): Promise<HostUnderTest> {
-  return startHost({ agents: { helper: { use: fixture('held-tool'), env: ['MODEL_URL'] } } });
+  return startHost({
+    agents: { helper: { use: fixture('held-tool'), env: ['MODEL_URL'] } },
+    // Loading what tools need blocks a thread as long as the machine likes.
+    workers: { threads: 1, killAfterMs: 30_000 },
+  });
 }
 
 function send(host: HostUnderTest, queue: QueueMode, text: string): Promise<DeliveredReply> {
@@ -52,6 +56,8 @@ describe('a model agent', () => {
     await holds(host);
     const second = send(host, 'steer', 'and say it in French');
     await eventually('both are under way', () => host.status.messages.pending === 2);
+    // A call to the only thread: when it is answered, the offer before it has arrived.
+    await host.supervisor.sessions.list('helper');
     host.open();
     const replies = await Promise.all([first, second]);
     expect(replies.map(({ message }) => message.content)).toEqual(['I look.\n\nVoilà.', 'I look.\n\nVoilà.']);
