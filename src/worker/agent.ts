@@ -5,15 +5,15 @@ export type { Encoding, Tokenizer } from '../protocol/encodings.ts';
 export type { ChatMessage, MessagePart, Usage, UserMessage } from '../protocol/messages.ts';
 export { Namespace } from '../protocol/namespace.ts';
 export { CharEstimator, loadTokenizerJson } from './tokenizer/estimate.ts';
-export {
-  type BaseUrl,
-  type FallbackModel,
-  type LightweightOptions,
-  type ModelAgent,
-  type ModelAgentOptions,
-  type ModelContext,
-  modelAgent,
+export type {
+  BaseUrl,
+  FallbackModel,
+  LightweightOptions,
+  ModelAgent,
+  ModelAgentOptions,
+  ModelContext,
 } from './models/index.ts';
+export { modelAgent } from './models/lazy.ts';
 export type { Compaction, CompactionRequest } from './runtime/compaction.ts';
 export type {
   LoopHooks,

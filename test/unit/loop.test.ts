@@ -4,8 +4,10 @@ import { OrreryError } from '../../src/protocol/errors.ts';
 import { chainFor, chainOf } from '../../src/worker/models/chain.ts';
 import { modelError, toldSizes } from '../../src/worker/models/errors.ts';
 import { modelAgent } from '../../src/worker/models/index.ts';
+import { modelAgent as publicModelAgent } from '../../src/worker/agent.ts';
 import { DEFAULT_RETRY, moveAfter } from '../../src/worker/runtime/retry.ts';
 import { toolRun } from '../../src/worker/runtime/tool-run.ts';
+import { agentContext } from '../support/agent-context.ts';
 
 const unavailable = (retryAfterMs?: number): OrreryError =>
   new OrreryError('ORRERY_MODEL_UNAVAILABLE', 'gone', retryAfterMs === undefined ? {} : { retryAfterMs });
@@ -123,6 +125,11 @@ describe('modelAgent', () => {
     expect(() => modelAgent(options as Parameters<typeof modelAgent>[0])).toThrow(
       expect.objectContaining({ code: 'ORRERY_CONFIG_INVALID' }),
     );
+  });
+
+  it('is told of at the start when a module makes it', async () => {
+    const lazy = publicModelAgent({ model: 'gpt-4o' });
+    await expect(lazy.start?.(agentContext())).rejects.toMatchObject({ code: 'ORRERY_CONFIG_INVALID' });
   });
 
   it('a tool that was called by nobody has no call', () => {
