@@ -8,11 +8,11 @@ import { type AgentSpec, OrreryError, type Reply, type TurnRequest, asOrreryErro
 import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
 import { type RunAs, runnerOf } from './blame.ts';
 import type { DeltaStream } from './deltas.ts';
-import type { SessionKey, SessionStore } from './sessions/store.ts';
+import type { SearchOptions, SessionKey, SessionStore, StoredModelMessage } from './sessions/store.ts';
 import type { ThreadTokens } from './tokens.ts';
-import { AgentTurn, runTurn } from './turn.ts';
+import { AgentTurn, type TurnOwner, runTurn } from './turn.ts';
 
-export class AgentRuntime implements AgentContext {
+export class AgentRuntime implements TurnOwner {
   readonly spec: AgentSpec;
   readonly #agent: AgentDefinition;
   readonly #store: SessionStore;
@@ -80,6 +80,10 @@ export class AgentRuntime implements AgentContext {
         },
       );
     }
+  }
+
+  search(key: SessionKey, query: string, options?: SearchOptions): readonly StoredModelMessage[] {
+    return this.#store.search(key, query, options);
   }
 
   /**

@@ -2,7 +2,7 @@
 import type { AgentDefinition } from './definition.ts';
 
 export type { Encoding, Tokenizer } from '../protocol/encodings.ts';
-export type { ChatMessage, MessagePart, Usage, UserMessage } from '../protocol/messages.ts';
+export type { ChatMessage, MessagePart, StoredMessage, Usage, UserMessage } from '../protocol/messages.ts';
 export { Namespace } from '../protocol/namespace.ts';
 export { CharEstimator, loadTokenizerJson } from './tokenizer/estimate.ts';
 export type {

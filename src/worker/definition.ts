@@ -1,7 +1,7 @@
 /** Owns the shape of an agent and of its turns, as the host and an agent's code share it. */
 import type { Logger } from 'pino';
 import type { Encoding, Tokenizer } from '../protocol/encodings.ts';
-import type { ChatMessage, Usage, UserMessage } from '../protocol/messages.ts';
+import type { ChatMessage, StoredMessage, Usage, UserMessage } from '../protocol/messages.ts';
 import type { Namespace } from '../protocol/namespace.ts';
 
 /** Counts tokens on the agent's own thread, in slices of a few milliseconds that let its neighbours run. */
@@ -38,6 +38,12 @@ export interface Turn extends AgentContext {
   readonly namespace: Namespace;
   /** The session so far, oldest first, without the present message: its newest 1,000 messages. Frozen. */
   readonly history: readonly ChatMessage[];
+  /**
+   * Finds messages anywhere in the session's past by their words, not only in {@link history}: those that have all of them, the
+   * newest first, then those that have some. Case and accents do not count; `word*` finds words that begin so, `"two words"`
+   * finds them side by side. Any text is a query. `limit` is 20 by default. Empty for a turn without a session.
+   */
+  search(query: string, o?: { readonly limit?: number }): readonly StoredMessage[];
   readonly metadata: Readonly<Record<string, string>>;
   /** Aborts when the turn is cancelled, its deadline passes or the host stops; nothing yielded later is used. */
   readonly signal: AbortSignal;

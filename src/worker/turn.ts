@@ -13,6 +13,7 @@ import {
   Namespace,
   OrreryError,
   type Reply,
+  type StoredMessage,
   type TurnKey,
   type TurnRequest,
   type Usage,
@@ -23,8 +24,15 @@ import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
 import type { DeltaStream } from './deltas.ts';
 import { joinMessages } from './join-messages.ts';
 import type { LoopTurn } from './runtime/loop-turn.ts';
-import { chatMessageOf, modelMessageOf } from './sessions/convert.ts';
-import type { NewMessage, ReadOptions, Session, SessionKey, StoredModelMessage } from './sessions/store.ts';
+import { chatMessageOf, modelMessageOf, storedMessageOf } from './sessions/convert.ts';
+import type {
+  NewMessage,
+  ReadOptions,
+  SearchOptions,
+  Session,
+  SessionKey,
+  StoredModelMessage,
+} from './sessions/store.ts';
 
 /** Characters of one reply; an agent that yields without end is stopped there (`ORRERY_AGENT_BAD_REPLY`). */
 export const MAX_REPLY_CHARS: number = 8 * 1024 * 1024;
@@ -35,9 +43,14 @@ export const MAX_HISTORY_MESSAGES = 1_000;
 
 const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 
+/** Whose turn it is. */
+export interface TurnOwner extends AgentContext {
+  search(key: SessionKey, query: string, options?: SearchOptions): readonly StoredModelMessage[];
+}
+
 /** What an agent sees of its turn. Costly fields are made when they are read: an echo reads none of them. */
 export class AgentTurn implements LoopTurn {
-  readonly #ctx: AgentContext;
+  readonly #owner: TurnOwner;
   readonly request: TurnRequest;
   /** Undefined for a request that brings its whole history. */
   readonly sessionKey: SessionKey | undefined;
@@ -63,13 +76,13 @@ export class AgentTurn implements LoopTurn {
   steps = 0;
 
   constructor(
-    ctx: AgentContext,
+    owner: TurnOwner,
     request: TurnRequest,
     sessionKey?: SessionKey,
     session?: Session,
     deltas?: DeltaStream,
   ) {
-    this.#ctx = ctx;
+    this.#owner = owner;
     this.request = request;
     this.joined = request.joined?.map(({ id }) => id) ?? [];
     this.sessionKey = sessionKey;
@@ -102,16 +115,16 @@ export class AgentTurn implements LoopTurn {
     return this.request.metadata ?? NO_METADATA;
   }
   get name(): string {
-    return this.#ctx.name;
+    return this.#owner.name;
   }
   get runtime(): string {
-    return this.#ctx.runtime;
+    return this.#owner.runtime;
   }
   get env(): Readonly<Record<string, string>> {
-    return this.#ctx.env;
+    return this.#owner.env;
   }
   get tokens(): AgentTokens {
-    return this.#ctx.tokens;
+    return this.#owner.tokens;
   }
   get namespace(): Namespace {
     this.#namespace ??= Namespace.parse(this.request.session);
@@ -124,6 +137,9 @@ export class AgentTurn implements LoopTurn {
     ]);
     return this.#history;
   }
+  search(query: string, options?: SearchOptions): readonly StoredMessage[] {
+    return this.sessionKey ? this.#owner.search(this.sessionKey, query, options).map(storedMessageOf) : [];
+  }
   get hasSession(): boolean {
     return this.sessionKey !== undefined;
   }
@@ -131,7 +147,7 @@ export class AgentTurn implements LoopTurn {
     return Math.max(0, this.request.timeoutMs - (performance.now() - this.#began));
   }
   get log(): Logger {
-    this.#log ??= this.#ctx.log.child({ session: this.request.session, delivery: this.request.id });
+    this.#log ??= this.#owner.log.child({ session: this.request.session, delivery: this.request.id });
     return this.#log;
   }
   get signal(): AbortSignal {

@@ -26,6 +26,7 @@ function turnOf(content: string, rest: Partial<Turn> = {}): Turn {
     message: { role: 'user', content },
     namespace: Namespace.parse('web:alice'),
     history: [],
+    search: () => [],
     metadata: {},
     signal: new AbortController().signal,
     streamed: true,

@@ -64,6 +64,7 @@ function turnOf(
       typeof message === 'string' ? { role: 'user', content: message } : { role: 'user', content: '', ...message },
     namespace: Namespace.parse('web:alice'),
     history: rest.history ?? [],
+    search: () => [],
     metadata: {},
     signal: rest.signal ?? new AbortController().signal,
     streamed: rest.streamed ?? true,

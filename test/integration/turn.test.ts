@@ -173,6 +173,22 @@ describe('sessions and retries', () => {
   });
 });
 
+describe('the search of a session', () => {
+  test.each(['sqlite', 'memory'] as const)(
+    'turn - an agent finds what was said long ago in its own session by its words, kept in %s',
+    async (store) => {
+      await using host = await startHost({ agents: { actor: actor() }, sessions: { store } });
+      await host.ask('actor', 'say the Café is closed', 'alice');
+      await host.ask('actor', 'say the cafe of Bob', 'bob');
+      for (let i = 0; i < 3; i++) await host.ask('actor', `say filler ${i}`, 'alice');
+      expect(await host.ask('actor', 'find "closed* cafe', 'alice')).toBe(
+        'assistant the Café is closed 1; user say the Café is closed',
+      );
+      expect(await host.ask('actor', 'find nowhere', 'alice')).toBe('');
+    },
+  );
+});
+
 describe('intake on a running host', () => {
   test('intake - mailbox and host have their bounds, and each says when to come back', async () => {
     await using host = await startHost({ agents: { actor: actor() }, delivery: { mailboxSize: 2, maxPending: 3 } });

@@ -174,6 +174,7 @@ type Own = Pick<
 function withTurn(turn: Turn, own: Own): LoopTurn {
   return {
     ...own,
+    search: (query, o) => turn.search(query, o),
     get id() {
       return turn.id;
     },
