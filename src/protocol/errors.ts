@@ -68,6 +68,7 @@ const REGISTRY = {
   ORRERY_WORKER_OUT_OF_MEMORY: ['unavailable', true, 502, "The agent's thread ran out of heap and was replaced."],
   ORRERY_SLOT_NOT_READY: ['unavailable', true, 503, 'The slot is starting; the call is tried again.'],
   ORRERY_DATABASE_FAILED: ['unavailable', true, 503, 'The disk is full or too slow; the turn is tried again.'],
+  ORRERY_JOURNAL_FAILED: ['unavailable', true, 503, 'The journal cannot be written; it is tried again by itself.'],
   ORRERY_STALE_OWNER: ['unavailable', true, 503, 'The session moved to another owner; the turn is run there.'],
 
   ORRERY_CALL_DEADLINE: ['deadline', true, 504, 'A call to a worker was not answered in time.'],

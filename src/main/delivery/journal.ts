@@ -2,7 +2,8 @@
  * Owns the interface of the journal, the log of deliveries, and what it stores. A journal knows no agents and no
  * channels: it says what was accepted, and what became of it.
  */
-import type { Accepted, DeliveryId, DeliveryState, InboundMessage } from '../../protocol/index.ts';
+import type { Accepted, DeliveryId, DeliveryState, InboundMessage, OrreryError } from '../../protocol/index.ts';
+import type { DeadLetter } from './dead-letters.ts';
 
 /** Names a message by where it came from: channel, account, namespace and the platform's own id. */
 export type DedupeKey = string;
@@ -27,13 +28,19 @@ export interface StoredDelivery {
   readonly attempts: number;
 }
 
-/** A delivery that an earlier process accepted and did not finish. */
+/** A delivery that an earlier process accepted and did not finish, or a dead letter that was put back. */
 export interface PendingDelivery extends StoredDelivery {
   readonly inbound: InboundMessage;
+  /** Unix time in milliseconds. */
+  readonly acceptedAt: number;
+  /** Ends of the process, other than a clean one, that it was unfinished at. */
+  readonly crashes: number;
+  /** Times that it was a dead letter and was put back. */
+  readonly replays: number;
 }
 
 export interface Journal {
-  readonly kind: 'memory';
+  readonly kind: 'memory' | 'sqlite';
   /**
    * Stores messages and gives each its delivery id; resolves when they are as durable as this journal makes them. A
    * message that is there already is answered as `duplicate`; one with the same key and another body rejects nothing but
@@ -48,4 +55,60 @@ export interface Journal {
   recover(): AsyncIterable<PendingDelivery>;
   find(key: DedupeKey): Promise<StoredDelivery | undefined>;
   close(): Promise<void>;
+}
+
+/** A journal whose deliveries outlive the process. */
+export interface DurableJournal extends Journal {
+  readonly deadLetters: DurableDeadLetters;
+  /** What it holds that a crash would take: for admission, and for metrics. */
+  readonly lag: JournalLag;
+  readonly health: JournalHealth;
+  /** Resolves when all that was marked so far is durable. Rejects with `ORRERY_JOURNAL_FAILED`. */
+  flush(): Promise<void>;
+  /** Counts over the journal's whole lifetime. */
+  totals(): Promise<JournalTotals>;
+}
+
+export interface JournalLag {
+  /** Messages whose `append` is not answered yet. */
+  readonly appends: number;
+  /** Later states that are not durable yet; those of one delivery may count as one. */
+  readonly marks: number;
+}
+
+/** `failed`: every `append` rejects with `error` until the file takes writes again, which the journal finds out by itself. */
+export type JournalHealth =
+  | { readonly status: 'ok' }
+  | { readonly status: 'failed'; readonly error: OrreryError; readonly since: number };
+
+/** Always `accepted + replayed = answered + dead + pending`. */
+export interface JournalTotals {
+  readonly accepted: number;
+  readonly replayed: number;
+  readonly answered: number;
+  readonly dead: number;
+  readonly pending: number;
+  /** Dead letters that are kept. */
+  readonly letters: number;
+}
+
+export interface DurableDeadLetters {
+  /** The newest first, at most `limit` of them (default {@link DEFAULT_LETTERS_LIMIT}), from after `after` on. */
+  list(o?: { readonly limit?: number; readonly after?: DeliveryId }): Promise<readonly StoredLetter[]>;
+  get(id: DeliveryId): Promise<StoredLetter | undefined>;
+  /** Forgets a dead letter; false when there is none of that id. Its id stays known for the retention. */
+  drop(id: DeliveryId): Promise<boolean>;
+  /**
+   * Makes a dead letter an accepted delivery again, behind all others and with no attempt counted; resolves when that is
+   * durable. Undefined when there is no dead letter of that id.
+   */
+  replay(id: DeliveryId): Promise<PendingDelivery | undefined>;
+}
+
+export const DEFAULT_LETTERS_LIMIT = 100;
+
+export interface StoredLetter extends DeadLetter {
+  readonly acceptedAt: number;
+  readonly crashes: number;
+  readonly replays: number;
 }

@@ -1,0 +1,25 @@
+/** Owns what intake is answered about a message that is in the journal already. */
+import { type Accepted, type InboundMessage, OrreryError } from '../../../protocol/index.ts';
+import { type KnownDelivery, stateOf } from './packed.ts';
+
+/** Null: the key is taken by another body. */
+export function answerOf(known: KnownDelivery | null, inbound: InboundMessage): Accepted | Error {
+  if (!known) {
+    return new OrreryError(
+      'ORRERY_ID_CONFLICT',
+      `The id ${JSON.stringify(inbound.id)} was used before with another body`,
+    );
+  }
+  const { id, agent } = known;
+  const state = stateOf(known.state);
+  if (state.status === 'dead') {
+    const error = state.error ?? { name: 'OrreryError', code: 'ORRERY_INTERRUPTED', message: state.reason };
+    return { status: 'duplicate', id, agent, state: 'dead', error };
+  }
+  if (state.status !== 'committed' && state.status !== 'answered') {
+    return { status: 'duplicate', id, agent, state: 'pending' };
+  }
+  const reply = { ...state.reply, id, agent, namespace: inbound.namespace };
+  const by = state.status === 'answered' ? state.by : undefined;
+  return { status: 'duplicate', id, agent, state: 'answered', reply: by === undefined ? reply : { ...reply, by } };
+}

@@ -1,0 +1,64 @@
+/**
+ * Owns the forgetting in the journal: finished deliveries past their retention, and dead letters beyond their bound. It goes
+ * through the rows in order of acceptance, a bounded share each time, and stops where they are too new to be forgotten; whatever was not finished
+ * when it came by is met again on a later round.
+ */
+import type { Statements } from './statements.ts';
+
+export interface CompactorOptions {
+  readonly retentionMs: number;
+  readonly maxDeadLetters: number;
+}
+
+/** How often a round begins anew, in milliseconds. */
+const ROUND_MS = 60_000;
+
+export class Compactor {
+  readonly #sql: Statements;
+  readonly #options: CompactorOptions;
+  #after = 0;
+  #roundAt = -Infinity;
+  /** Dead letters in the file. */
+  #letters: number;
+
+  constructor(sql: Statements, options: CompactorOptions) {
+    this.#sql = sql;
+    this.#options = options;
+    this.#letters = Number(sql.letterCount.get()?.[0] ?? 0);
+  }
+
+  died(count: number): void {
+    this.#letters += count;
+  }
+
+  /** Begins anew with the next share. */
+  rewind(): void {
+    this.#roundAt = -Infinity;
+  }
+
+  /** Looks at no more than `limit` rows, inside of the caller's transaction; returns whether there may be more to do. */
+  step(now: number, limit: number): boolean {
+    const letters = this.#dropLetters(limit);
+    if (now - this.#roundAt >= ROUND_MS || now < this.#roundAt) {
+      this.#roundAt = now;
+      this.#after = 0;
+    }
+    const until = now - this.#options.retentionMs;
+    const rows = this.#sql.oldest.all(this.#after, limit) as readonly (readonly (number | null)[])[];
+    for (const [seq = 0, acceptedAt, finishedAt, diedAt] of rows) {
+      if ((acceptedAt ?? 0) > until) return letters;
+      if (finishedAt !== null && (finishedAt ?? 0) <= until && diedAt === null) this.#sql.delete.run(seq);
+      this.#after = seq ?? 0;
+    }
+    return letters || rows.length === limit;
+  }
+
+  #dropLetters(limit: number): boolean {
+    const surplus = this.#letters - this.#options.maxDeadLetters;
+    if (surplus <= 0) return false;
+    for (const [seq, id] of this.#sql.surplusLetters.all(Math.min(surplus, limit))) {
+      this.#letters -= this.#sql.drop.run(seq ?? null, id ?? null);
+    }
+    return surplus > limit;
+  }
+}

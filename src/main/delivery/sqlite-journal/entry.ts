@@ -1,0 +1,137 @@
+/**
+ * Owns the journal's thread: it answers requests one after another, and keeps the file up when there are none. After a write
+ * that failed it refuses all others until a probe went well: a batch that follows a failed one must not overtake it.
+ */
+import { parentPort, workerData } from 'node:worker_threads';
+import { type OrreryError, type WireError, fromWire, toWire } from '../../../protocol/index.ts';
+import { databaseError } from '../../../lib/sqlite.ts';
+import { JournalFile, WHAT } from './file.ts';
+import type { Answer, AskKind, Asks, JournalSetup, Opening, ProbeAnswer, Request } from './packed.ts';
+
+/** Milliseconds without a request after which a share of upkeep is done; between two shares; and between two rounds. */
+const IDLE_MS = 20;
+const SHARE_MS = 5;
+const ROUND_MS = 5_000;
+
+const SQLITE_CORRUPT = 11;
+
+const port = parentPort;
+if (!port) throw new Error('The journal runs in a thread of its own');
+const setup = workerData as JournalSetup;
+
+/** Nothing is written while it is set. */
+let failure: { readonly error: WireError; readonly final: boolean } | undefined;
+let requestedAt = 0;
+/** Of the owner's clock before this thread's: by the owner's, messages are accepted and forgotten. */
+let ahead = 0;
+let upkeepTimer: NodeJS.Timeout | undefined;
+
+const file = open();
+if (file) {
+  const journal = file;
+  port.on('message', (request: Request) => {
+    requestedAt = performance.now();
+    if ('at' in request) ahead = request.at - Date.now();
+    port.postMessage(answer(journal, request));
+    if (request.kind === 'close') port.close();
+    else upkeepTimer ??= setTimeout(keepUp, IDLE_MS, journal);
+  });
+  port.postMessage({ next: journal.next } satisfies Opening);
+}
+
+function open(): JournalFile | undefined {
+  try {
+    return new JournalFile(setup);
+  } catch (error) {
+    port?.postMessage({ error: toWire(ours(error)) } satisfies Opening);
+    return undefined;
+  }
+}
+
+function answer(journal: JournalFile, request: Request): Answer {
+  try {
+    return { value: valueOf(journal, request) };
+  } catch (error) {
+    const failed = { error: toWire(ours(error)), final: isDamage(error) };
+    if (request.kind === 'work') failure ??= failed;
+    return failed;
+  }
+}
+
+function valueOf(journal: JournalFile, request: Request): Asks[AskKind][1] {
+  switch (request.kind) {
+    case 'work':
+      refuse();
+      return journal.work(request);
+    case 'probe':
+      return probe(journal, request);
+    case 'find':
+      return journal.find(request.key, request.at) ?? null;
+    case 'unfinished':
+      return journal.unfinished(request.after, request.until);
+    case 'letters':
+      return journal.letters(request.limit, request.after);
+    case 'letter':
+      return journal.letter(request.id) ?? null;
+    case 'drop':
+      refuse();
+      return journal.drop(request.id);
+    case 'replay':
+      refuse();
+      return journal.replay(request.id, request.position, request.at) ?? null;
+    case 'totals':
+      return journal.totals();
+    case 'compact':
+      refuse();
+      return journal.compact(request.at);
+    case 'close':
+      clearTimeout(upkeepTimer);
+      if (failure) journal.close();
+      else journal.closeClean();
+      return null;
+  }
+}
+
+function refuse(): void {
+  if (failure) throw fromWire(failure.error);
+}
+
+/** What was marked may be kept where a new message finds no room: an answered message's text is given up. */
+function probe(journal: JournalFile, { marks, at }: Request<'probe'>): ProbeAnswer {
+  let marked = false;
+  try {
+    journal.marks(marks, at);
+    marked = true;
+    journal.probe(at);
+    failure = undefined;
+    return { marked };
+  } catch (error) {
+    return { marked, error: toWire(ours(error)), final: isDamage(error) };
+  }
+}
+
+function keepUp(journal: JournalFile): void {
+  upkeepTimer = undefined;
+  if (failure) return;
+  if (performance.now() - requestedAt < IDLE_MS) {
+    upkeepTimer = setTimeout(keepUp, IDLE_MS, journal);
+    return;
+  }
+  let more = false;
+  try {
+    more = journal.upkeep(Date.now() + ahead);
+  } catch {
+    // Nothing is lost by it; a disk that takes no writes is told of by the next batch.
+  }
+  upkeepTimer = setTimeout(keepUp, more ? SHARE_MS : ROUND_MS, journal);
+}
+
+function ours(error: unknown): OrreryError {
+  return databaseError(error, { what: WHAT, file: setup.file });
+}
+
+/** Tells whether the file is damaged: no room that is made helps it. */
+function isDamage(error: unknown): boolean {
+  const code = typeof error === 'object' && error !== null && 'errcode' in error ? error.errcode : undefined;
+  return typeof code === 'number' && (code & 0xff) === SQLITE_CORRUPT;
+}

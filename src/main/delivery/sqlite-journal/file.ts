@@ -1,0 +1,304 @@
+/**
+ * Owns the journal's file, in the journal's thread: its transactions, what a key that comes again is answered, and its
+ * upkeep. It knows no ports and no timers.
+ */
+import { hash } from 'node:crypto';
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import type { DeliveryId, InboundMessage } from '../../../protocol/index.ts';
+import { Writer, openDatabase } from '../../../lib/sqlite.ts';
+import { dedupeKey } from '../journal.ts';
+import { Compactor } from './compactor.ts';
+import {
+  APPEND_PLACES,
+  type JournalSetup,
+  type KnownDelivery,
+  MARK_PLACES,
+  type PackedMarks,
+  type WorkException,
+  type WorkRequest,
+  deliveryId,
+  seqOf,
+} from './packed.ts';
+import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
+import { type Row, Statements } from './statements.ts';
+
+export const WHAT = 'journal';
+
+/** Bytes of the truncated hash that stands for a dedupe key: two keys with one of 2^128 values do not happen. */
+const KEY_BYTES = 16;
+/** Rows that a transaction looks at for what may be forgotten, for each message that it adds: more go than come. */
+const COMPACT_PER_APPEND = 2;
+/** Rows of a share of upkeep in idle time: some milliseconds. */
+const COMPACT_AT_ONCE = 500;
+/** Rows and characters of a page of unfinished deliveries. */
+const PAGE_ROWS = 256;
+const PAGE_CHARS = 1024 * 1024;
+/** Pages of the write-ahead log at which a commit moves them to the file; in idle time that happens long before. */
+const CHECKPOINT_PAGES = 8_192;
+/** Rows written since the last checkpoint that are worth one in idle time. */
+const CHECKPOINT_ROWS = 1_000;
+/** Free pages that stay in the file for what comes next, and those given back at once. */
+const SPARE_PAGES = 4_096;
+const VACUUM_PAGES = 256;
+/** What a probe writes: room for a few messages. */
+const PROBE_BYTES = 64 * 1024;
+
+/** Counts of one transaction for the totals. */
+interface Tally {
+  accepted: number;
+  answered: number;
+  dead: number;
+}
+
+export class JournalFile {
+  readonly #setup: JournalSetup;
+  readonly #database: DatabaseSync;
+  readonly #sql: Statements;
+  readonly #writer: Writer;
+  readonly #compactor: Compactor;
+  /** The first free sequence number when it was opened. */
+  readonly next: number;
+  #dirtyRows = 0;
+
+  /** Throws `ORRERY_DATABASE_UNUSABLE` and `ORRERY_DATABASE_FAILED`. */
+  constructor(setup: JournalSetup) {
+    this.#setup = setup;
+    const { file, maxFileBytes } = setup;
+    prepareVacuum(file);
+    this.#database = openDatabase({
+      file,
+      what: WHAT,
+      applicationId: JOURNAL_APPLICATION_ID,
+      migrations: JOURNAL_MIGRATIONS,
+      synchronous: 'full',
+    });
+    try {
+      this.#database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864`);
+      if (maxFileBytes !== undefined) {
+        const pages = Math.ceil(maxFileBytes / this.#pragma('page_size'));
+        this.#database.exec(`PRAGMA max_page_count = ${pages}`);
+      }
+      this.#sql = new Statements(this.#database);
+      this.#writer = new Writer(this.#database);
+      this.#compactor = new Compactor(this.#sql, setup);
+      if (setup.first) this.#begin();
+      this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
+  }
+
+  /** One transaction: all of it is kept, or none. Returns what was not accepted. */
+  work({ at, appends, marks, withdrawn }: WorkRequest): readonly WorkException[] {
+    const exceptions: WorkException[] = [];
+    const tally: Tally = { accepted: 0, answered: 0, dead: 0 };
+    const deaths = this.#writer.run(() => {
+      for (const seq of withdrawn) tally.accepted -= this.#sql.withdraw.run(seq);
+      this.#mark(marks, at, tally);
+      for (let i = 0; i < appends.length; i += APPEND_PLACES) {
+        const inbound = appends[i + 2] as string;
+        const known = this.#append(appends[i] as number, appends[i + 1] as string, inbound, at, tally);
+        if (known !== undefined) exceptions.push([i / APPEND_PLACES, known]);
+      }
+      if (tally.accepted > 0) this.#compactor.step(at, tally.accepted * COMPACT_PER_APPEND);
+      this.#count(tally);
+      return tally.dead;
+    });
+    this.#compactor.died(deaths);
+    this.#dirtyRows += (appends.length + marks.length) / APPEND_PLACES;
+    return exceptions;
+  }
+
+  /** Writes what was marked meanwhile; returns when that is kept. */
+  marks(marks: PackedMarks, at: number): void {
+    if (marks.length > 0) this.work({ at, appends: [], marks, withdrawn: [] });
+  }
+
+  /** Throws while there is no room. Two transactions: what is added and taken away in one is never written. */
+  probe(at: number): void {
+    this.compact(at);
+    this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    this.#writer.run(() => this.#sql.fillProbe.run(PROBE_BYTES));
+    this.#writer.run(() => this.#sql.emptyProbe.run());
+  }
+
+  find(key: string, at: number): Row | undefined {
+    return this.#sql.find.get(keyHash(key), at - this.#setup.retentionMs);
+  }
+
+  /** A page of what was accepted and is not finished, from after one place up to another. */
+  unfinished(after: number, until: number): readonly Row[] {
+    const rows: Row[] = [];
+    let chars = 0;
+    for (const row of this.#sql.unfinished.each(after, until)) {
+      rows.push(row);
+      chars += String(row[6] ?? '').length + String(row[5] ?? '').length;
+      if (rows.length === PAGE_ROWS || chars >= PAGE_CHARS) break;
+    }
+    return rows;
+  }
+
+  letters(limit: number, after?: DeliveryId): readonly Row[] {
+    if (after === undefined) return this.#sql.letters.all(limit);
+    return this.#sql.lettersAfter.all(seqOf(after) || 0, after, limit);
+  }
+
+  letter(id: DeliveryId): Row | undefined {
+    return this.#sql.letter.get(seqOf(id) || 0, id);
+  }
+
+  drop(id: DeliveryId): boolean {
+    const dropped = this.#writer.run(() => this.#sql.drop.run(seqOf(id) || 0, id));
+    this.#compactor.died(-dropped);
+    return dropped > 0;
+  }
+
+  /** Asked a second time with the same position, because the thread ended before it told, it answers the same. */
+  replay(id: DeliveryId, position: number, at: number): Row | undefined {
+    const seq = seqOf(id) || 0;
+    const row = this.#writer.run(() => {
+      const back = this.#sql.replay.get(seq, id, position, at);
+      if (back) this.#sql.addMeta.run('replayed', 1);
+      return back;
+    });
+    if (row) this.#compactor.died(-1);
+    return row ?? this.#sql.replayed.get(seq, id, position);
+  }
+
+  /** As `JournalTotals` lists them. */
+  totals(): readonly number[] {
+    const counted = ['accepted', 'replayed', 'answered', 'dead'].map((key) => this.#sql.meta.get(key)?.[0]);
+    return [...counted, this.#sql.pending.get()?.[0], this.#sql.letterCount.get()?.[0]].map(Number);
+  }
+
+  /** Forgets all that is due, at once; returns how many pages are free. */
+  compact(at: number): number {
+    this.#compactor.rewind();
+    while (this.#compactOnce(at));
+    return this.#pragma('freelist_count');
+  }
+
+  /** A share of upkeep, for idle time; returns whether there is more. */
+  upkeep(at: number): boolean {
+    const more = this.#compactOnce(at);
+    if (more) return true;
+    const spare = this.#pragma('freelist_count') - SPARE_PAGES;
+    if (spare > 0) {
+      this.#database.exec(`PRAGMA incremental_vacuum(${Math.min(spare, VACUUM_PAGES)})`);
+      return spare > VACUUM_PAGES;
+    }
+    if (this.#dirtyRows >= CHECKPOINT_ROWS) {
+      this.#dirtyRows = 0;
+      this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)');
+    }
+    return false;
+  }
+
+  /** Closes it as the last act of the process: the next start knows that nothing was cut off. */
+  closeClean(): void {
+    this.#writer.run(() => this.#sql.setMeta.run('clean', 1));
+    this.#database.close();
+  }
+
+  /** Closes it as it is. */
+  close(): void {
+    if (this.#database.isOpen) this.#database.close();
+  }
+
+  /** In one transaction: a start that is killed has either told of the stop before it, or left that to the next one. */
+  #begin(): void {
+    this.#writer.run(() => {
+      if (this.#sql.meta.get('clean')?.[0] === 0) this.#sql.raiseCrashes.run();
+      this.#sql.setMeta.run('clean', 0);
+    });
+  }
+
+  #append(seq: number, agent: string, json: string, at: number, tally: Tally): KnownDelivery | null | undefined {
+    const inbound = JSON.parse(json) as InboundMessage;
+    const key = keyHash(dedupeKey(inbound));
+    const body = bodyHash(inbound);
+    const id = deliveryId(this.#setup.idPrefix, seq);
+    const values = [seq, at, id, key, body, agent, inbound.namespace, json] as const;
+    let added = this.#sql.append.run(...values);
+    if (added === 0) {
+      const known = this.#sql.known.get(key);
+      if (known && !this.#expire(known, at)) {
+        // Its own row: the thread that wrote it ended before it told.
+        if (known[0] === seq) return undefined;
+        if (Buffer.compare(known[6] as Uint8Array, body) !== 0) return null;
+        if (inbound.agent !== undefined && agent !== known[2]) return null;
+        return { id: known[1] as string, agent: known[2] as string, state: known[7] as string | null };
+      }
+      added = this.#sql.append.run(...values);
+    }
+    tally.accepted += added;
+    return undefined;
+  }
+
+  /** Gives the key of a row free that is past its retention, and has not been forgotten yet. */
+  #expire([seq = null, , , , finishedAt, diedAt]: Row, at: number): boolean {
+    if (typeof finishedAt !== 'number' || at - finishedAt < this.#setup.retentionMs) return false;
+    if (diedAt === null) this.#sql.delete.run(seq);
+    else this.#sql.freeKey.run(seq);
+    return true;
+  }
+
+  #mark(marks: PackedMarks, at: number, tally: Tally): void {
+    for (let i = 0; i < marks.length; i += MARK_PLACES) {
+      const seq = marks[i] as number;
+      const status = marks[i + 1] as number;
+      const attempts = marks[i + 2] as number;
+      const state = marks[i + 3] as string;
+      if (status === STATUS.answered) tally.answered += this.#sql.answer.run(seq, attempts, state, at);
+      else if (status === STATUS.dead) tally.dead += this.#sql.die.run(seq, attempts, state, at);
+      else this.#sql.move.run(seq, status, attempts, state);
+    }
+  }
+
+  #count({ accepted, answered, dead }: Tally): void {
+    if (accepted !== 0) this.#sql.addMeta.run('accepted', accepted);
+    if (answered !== 0) this.#sql.addMeta.run('answered', answered);
+    if (dead !== 0) this.#sql.addMeta.run('dead', dead);
+  }
+
+  #compactOnce(at: number): boolean {
+    return this.#writer.run(() => this.#compactor.step(at, COMPACT_AT_ONCE));
+  }
+
+  #pragma(name: string): number {
+    const row = this.#database.prepare(`PRAGMA ${name}`).get();
+    return Number(row?.[name] ?? 0);
+  }
+}
+
+/** Lets a new file give space back bit by bit: that can be said of an empty file alone, before it has a write-ahead log. */
+function prepareVacuum(file: string): void {
+  if (existsSync(file) && statSync(file).size > 0) return;
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  closeSync(openSync(file, 'a', 0o600));
+  const database = new DatabaseSync(file);
+  try {
+    database.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${JOURNAL_APPLICATION_ID}`);
+  } finally {
+    database.close();
+  }
+}
+
+function keyHash(key: string): Uint8Array {
+  return digest(key).subarray(0, KEY_BYTES);
+}
+
+/** Of what is said: text, parts and context. The rest of a message may differ when it is sent again. */
+function bodyHash({ message, context }: InboundMessage): Uint8Array {
+  const { content, parts } = message;
+  if (parts === undefined && context === undefined) return digest(`${content.length}.${content}`);
+  return digest(`${content.length}.${content}${JSON.stringify([parts, context])}`);
+}
+
+/** UTF-8 has no half of a pair: two texts with different ones would become one. */
+function digest(text: string): Uint8Array {
+  return hash('sha256', text.isWellFormed() ? text : Buffer.from(text, 'utf16le'), 'buffer');
+}

@@ -1,0 +1,58 @@
+/**
+ * Owns the states that wait to be written. A delivery that went two steps since the last transaction is written once, with
+ * the later one: found by a table of places instead of a Map, whose entries would come and go per message.
+ */
+import type { DeliveryState } from '../../../protocol/index.ts';
+import { packMark } from './packed.ts';
+
+export interface Mark {
+  readonly seq: number;
+  state: DeliveryState;
+  attempts: number;
+}
+
+/** Two deliveries that share a place only miss each other's earlier step. */
+const PLACES = 4_096;
+
+export class Marks {
+  #list: Mark[] = [];
+  /** Where the last mark of a delivery of that place stands; of an earlier list, it finds another delivery there, or none. */
+  readonly #places = new Int32Array(PLACES);
+
+  get size(): number {
+    return this.#list.length;
+  }
+
+  add(seq: number, state: DeliveryState, attempts: number): void {
+    const place = seq % PLACES;
+    const known = this.#list[this.#places[place] ?? 0];
+    if (known?.seq === seq) {
+      known.state = state;
+      known.attempts = attempts;
+      return;
+    }
+    this.#places[place] = this.#list.length;
+    this.#list.push({ seq, state, attempts });
+  }
+
+  take(): readonly Mark[] {
+    const taken = this.#list;
+    if (taken.length > 0) this.#list = [];
+    return taken;
+  }
+
+  /** Takes marks back that were not kept: before those that came since, and one of each delivery. */
+  putBack(marks: readonly Mark[]): void {
+    if (marks.length === 0) return;
+    const newest = new Map<number, Mark>();
+    for (const mark of [...marks, ...this.#list]) newest.set(mark.seq, mark);
+    this.#list = [];
+    for (const { seq, state, attempts } of newest.values()) this.add(seq, state, attempts);
+  }
+}
+
+export function packMarks(marks: readonly Mark[]): (number | string)[] {
+  const packed: (number | string)[] = [];
+  for (const { seq, state, attempts } of marks) packMark(seq, state, attempts, packed);
+  return packed;
+}

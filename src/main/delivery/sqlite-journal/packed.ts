@@ -1,0 +1,119 @@
+/**
+ * Owns what goes between the journal's front and its thread: requests, their answers, and the packed form of messages, steps
+ * and rows. Flat lists and JSON texts: a structured clone writes every key of every object again.
+ */
+import type { DeadReason, DeliveryId, DeliveryState, InboundMessage, WireError } from '../../../protocol/index.ts';
+import type { PendingDelivery, StoredDelivery, StoredLetter } from '../journal.ts';
+import { STATUS } from './schema.ts';
+import type { Row } from './statements.ts';
+
+/** What the thread is started with. */
+export interface JournalSetup {
+  readonly file: string;
+  readonly idPrefix: string;
+  /** Milliseconds that a finished delivery is kept. */
+  readonly retentionMs: number;
+  readonly maxDeadLetters: number;
+  readonly maxFileBytes?: number;
+  /** The first thread of this process: the one that looks how the last process stopped. */
+  readonly first: boolean;
+}
+
+/** The first message of a thread. `next`: the first free sequence number. */
+export type Opening = { readonly next: number } | { readonly error: WireError };
+
+/** Three places a message: its sequence number, its agent, and the inbound message as JSON. */
+export type PackedAppends = readonly (number | string)[];
+export const APPEND_PLACES = 3;
+/** Four places a step: sequence number, status, attempts, and the state as JSON. */
+export type PackedMarks = readonly (number | string)[];
+export const MARK_PLACES = 4;
+
+/** What the thread is asked, and what it answers; in order, one answer a request. */
+export interface Asks {
+  /** One transaction. Answers with the messages that were not accepted: two places each, the index and why. */
+  readonly work: [WorkRequest, readonly WorkException[]];
+  /** Tries to write after a failure; with it, what was marked meanwhile. Answers whether that was kept. */
+  readonly probe: [{ readonly at: number; readonly marks: PackedMarks }, ProbeAnswer];
+  readonly find: [{ readonly at: number; readonly key: string }, Row | null];
+  readonly unfinished: [{ readonly after: number; readonly until: number }, readonly Row[]];
+  readonly letters: [{ readonly limit: number; readonly after?: DeliveryId }, readonly Row[]];
+  readonly letter: [{ readonly id: DeliveryId }, Row | null];
+  readonly drop: [{ readonly id: DeliveryId }, boolean];
+  readonly replay: [{ readonly id: DeliveryId; readonly position: number; readonly at: number }, Row | null];
+  readonly totals: [{ readonly at: number }, readonly number[]];
+  readonly compact: [{ readonly at: number }, number];
+  readonly close: [{ readonly at: number }, null];
+}
+
+export type AskKind = keyof Asks;
+export type Request<K extends AskKind = AskKind> = { readonly [A in K]: { readonly kind: A } & Asks[A][0] }[K];
+/** `final`: no later try will do better. */
+export type Answer = { readonly value: Asks[AskKind][1] } | { readonly error: WireError; readonly final: boolean };
+
+export interface WorkRequest {
+  readonly at: number;
+  readonly appends: PackedAppends;
+  readonly marks: PackedMarks;
+  /** Sequence numbers of messages whose append was rejected without knowing whether it was kept. */
+  readonly withdrawn: readonly number[];
+}
+
+/** A message that was there already: its index among those of the request, and what is known of it. */
+export type WorkException = readonly [index: number, known: KnownDelivery | null];
+
+/** Null in its place: the same key with another body. */
+export interface KnownDelivery {
+  readonly id: DeliveryId;
+  readonly agent: string;
+  readonly state: string | null;
+}
+
+/** Undefined `error`: it takes writes again. */
+export interface ProbeAnswer {
+  readonly marked: boolean;
+  readonly error?: WireError;
+  readonly final?: boolean;
+}
+
+const ACCEPTED: DeliveryState = { status: 'accepted' };
+
+/** The sequence number in a delivery's id; NaN when it is none of a journal's. */
+export function seqOf(id: DeliveryId): number {
+  return Number.parseInt(id.slice(id.lastIndexOf('-') + 1), 36);
+}
+
+export function deliveryId(prefix: string, seq: number): DeliveryId {
+  return `${prefix}-${seq.toString(36)}`;
+}
+
+export function packMark(seq: number, state: DeliveryState, attempts: number, into: (number | string)[]): void {
+  into.push(seq, STATUS[state.status], attempts, JSON.stringify(state));
+}
+
+export function stateOf(json: string | null): DeliveryState {
+  return json === null ? ACCEPTED : (JSON.parse(json) as DeliveryState);
+}
+
+export function storedOf(row: Row): StoredDelivery {
+  const [id, agent, namespace, , attempts, state] = row;
+  return { id, agent, namespace, attempts, state: stateOf(state as string | null) } as StoredDelivery;
+}
+
+export function pendingOf(row: Row): PendingDelivery {
+  const [, , , , , , inbound, acceptedAt, crashes, replays] = row;
+  const about = { acceptedAt, crashes, replays } as Pick<PendingDelivery, 'acceptedAt' | 'crashes' | 'replays'>;
+  return { ...storedOf(row), ...about, inbound: JSON.parse(inbound as string) as InboundMessage };
+}
+
+/** The place of a row in the order of acceptance. */
+export function positionOf(row: Row): number {
+  return row[11] as number;
+}
+
+export function letterOf(row: Row): StoredLetter {
+  const { id, agent, attempts, state, inbound, acceptedAt, crashes, replays } = pendingOf(row);
+  const { reason, error } = state as { readonly reason: DeadReason; readonly error?: WireError };
+  const letter = { id, agent, reason, attempts, diedAt: row[10] as number, inbound, acceptedAt, crashes, replays };
+  return error === undefined ? letter : { ...letter, error };
+}

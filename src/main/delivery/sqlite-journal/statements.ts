@@ -1,0 +1,135 @@
+/** Owns the statements of the journal, prepared once a connection. What they are for is the file's affair. */
+import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import { STATUS } from './schema.ts';
+
+export type Cell = string | number | null | Uint8Array;
+/** A row as an array: a third cheaper than an object with names. */
+export type Row = readonly Cell[];
+
+/** A statement that returns rows as arrays. */
+export class Query {
+  readonly #statement: StatementSync;
+
+  constructor(database: DatabaseSync, sql: string) {
+    this.#statement = database.prepare(sql);
+    this.#statement.setReturnArrays(true);
+  }
+
+  get(...values: readonly SQLInputValue[]): Row | undefined {
+    return this.#statement.get(...values) as Row | undefined;
+  }
+
+  all(...values: readonly SQLInputValue[]): readonly Row[] {
+    return this.#statement.all(...values) as unknown[] as Row[];
+  }
+
+  /** Goes through the rows without having them all. */
+  each(...values: readonly SQLInputValue[]): IterableIterator<Row> {
+    return this.#statement.iterate(...values) as IterableIterator<unknown> as IterableIterator<Row>;
+  }
+
+  /** Returns how many rows were changed. */
+  run(...values: readonly SQLInputValue[]): number {
+    return Number(this.#statement.run(...values).changes);
+  }
+}
+
+/** As `packed.ts` unpacks it. */
+const DELIVERY =
+  'id, agent, namespace, status, attempts, state, inbound, accepted_at, crashes, replays, died_at, position';
+const FROM = `SELECT ${DELIVERY} FROM deliveries`;
+
+export class Statements {
+  readonly meta: Query;
+  readonly setMeta: Query;
+  readonly addMeta: Query;
+  readonly last: Query;
+  readonly raiseCrashes: Query;
+  readonly append: Query;
+  readonly known: Query;
+  readonly move: Query;
+  readonly answer: Query;
+  readonly die: Query;
+  readonly withdraw: Query;
+  readonly delete: Query;
+  readonly freeKey: Query;
+  readonly unfinished: Query;
+  readonly find: Query;
+  readonly letters: Query;
+  readonly lettersAfter: Query;
+  readonly letter: Query;
+  readonly drop: Query;
+  readonly replay: Query;
+  readonly replayed: Query;
+  readonly pending: Query;
+  readonly letterCount: Query;
+  readonly oldest: Query;
+  readonly surplusLetters: Query;
+  readonly fillProbe: Query;
+  readonly emptyProbe: Query;
+
+  constructor(database: DatabaseSync) {
+    const query = (sql: string): Query => new Query(database, sql);
+    this.meta = query('SELECT value FROM meta WHERE key = ?');
+    this.setMeta = query('UPDATE meta SET value = ?2 WHERE key = ?1');
+    this.addMeta = query('UPDATE meta SET value = value + ?2 WHERE key = ?1');
+    this.last = query(
+      `SELECT max(coalesce((SELECT max(seq) FROM deliveries), 0),
+                  coalesce((SELECT max(position) FROM deliveries WHERE finished_at IS NULL), 0))`,
+    );
+    this.raiseCrashes = query('UPDATE deliveries SET crashes = crashes + 1 WHERE finished_at IS NULL');
+
+    this.append = query(
+      `INSERT INTO deliveries VALUES
+       (?1, ?1, ${STATUS.accepted}, 0, 0, 0, ?2, NULL, NULL, ?3, ?4, ?5, ?6, ?7, NULL, ?8) ON CONFLICT DO NOTHING`,
+    );
+    this.known = query(
+      'SELECT seq, id, agent, status, finished_at, died_at, body, state FROM deliveries WHERE key = ?',
+    );
+    // What is finished stays as it is: a step that is written a second time finds nothing to do.
+    this.move = query(
+      'UPDATE deliveries SET status = ?2, attempts = ?3, state = ?4 WHERE seq = ?1 AND finished_at IS NULL',
+    );
+    this.answer = query(
+      `UPDATE deliveries SET status = ${STATUS.answered}, attempts = ?2, state = ?3, finished_at = ?4, inbound = NULL
+       WHERE seq = ?1 AND finished_at IS NULL`,
+    );
+    this.die = query(
+      `UPDATE deliveries SET status = ${STATUS.dead}, attempts = ?2, state = ?3, finished_at = ?4, died_at = ?4
+       WHERE seq = ?1 AND finished_at IS NULL`,
+    );
+    this.withdraw = query(`DELETE FROM deliveries WHERE seq = ? AND status = ${STATUS.accepted} AND replays = 0`);
+    this.delete = query('DELETE FROM deliveries WHERE seq = ?');
+    this.freeKey = query('UPDATE deliveries SET key = NULL WHERE seq = ?');
+
+    this.unfinished = query(`${FROM} WHERE finished_at IS NULL AND position > ? AND position <= ? ORDER BY position`);
+    this.find = query(`${FROM} WHERE key = ?1 AND (finished_at IS NULL OR finished_at > ?2)`);
+    this.letters = query(`${FROM} WHERE died_at IS NOT NULL ORDER BY died_at DESC, seq DESC LIMIT ?`);
+    this.lettersAfter = query(
+      `${FROM} WHERE died_at IS NOT NULL
+       AND (died_at, seq) < ((SELECT finished_at FROM deliveries WHERE seq = ?1 AND id = ?2), ?1)
+       ORDER BY died_at DESC, seq DESC LIMIT ?3`,
+    );
+    this.letter = query(`${FROM} WHERE seq = ? AND id = ? AND died_at IS NOT NULL`);
+    this.drop = query(
+      'UPDATE deliveries SET died_at = NULL, inbound = NULL WHERE seq = ? AND id = ? AND died_at IS NOT NULL',
+    );
+    this.replay = query(
+      `UPDATE deliveries SET status = ${STATUS.accepted}, attempts = 0, crashes = 0, replays = replays + 1, position = ?3,
+         accepted_at = ?4, finished_at = NULL, died_at = NULL, state = NULL
+       WHERE seq = ?1 AND id = ?2 AND died_at IS NOT NULL RETURNING ${DELIVERY}`,
+    );
+    this.replayed = query(`${FROM} WHERE seq = ? AND id = ? AND position = ? AND replays > 0`);
+    this.pending = query('SELECT count(*) FROM deliveries WHERE finished_at IS NULL');
+    this.letterCount = query('SELECT count(*) FROM deliveries WHERE died_at IS NOT NULL');
+
+    this.oldest = query(
+      'SELECT seq, accepted_at, finished_at, died_at FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?',
+    );
+    this.surplusLetters = query(
+      'SELECT seq, id FROM deliveries WHERE died_at IS NOT NULL ORDER BY died_at, seq LIMIT ?',
+    );
+    this.fillProbe = query('INSERT OR REPLACE INTO probe VALUES (1, zeroblob(?))');
+    this.emptyProbe = query('DELETE FROM probe');
+  }
+}

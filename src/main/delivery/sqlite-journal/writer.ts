@@ -1,0 +1,296 @@
+/**
+ * Owns what waits to be written: messages, marks, and what to do while the file takes no writes.
+ *
+ *   append -> waiting -+                       (while two transactions are under way the next one gathers)
+ *   mark -> marks -----+-> work -> thread: one transaction -> appends resolve, marks are let go
+ *
+ * What was marked goes with the next message, or by itself after {@link MARK_DELAY_MS}. It is kept here until the thread has
+ * told that it is durable, and written again if that fails. A file that takes no writes makes the journal `failed`: messages
+ * are refused, marks are kept, and the file is tried until it is well.
+ */
+import {
+  type Accepted,
+  type DeliveryId,
+  type DeliveryState,
+  OrreryError,
+  messageOf,
+  toWire,
+} from '../../../protocol/index.ts';
+import type { Admission, JournalHealth, JournalLag } from '../journal.ts';
+import { answerOf } from './answers.ts';
+import { type Mark, Marks, packMarks } from './marks.ts';
+import { APPEND_PLACES, type ProbeAnswer, type WorkException, deliveryId, seqOf } from './packed.ts';
+import { type Failure, type JournalThread, PROBE_MS, journalFailed } from './thread.ts';
+
+export interface WriterOptions {
+  readonly thread: JournalThread;
+  readonly idPrefix: string;
+  readonly changed: ((health: JournalHealth) => void) | undefined;
+  readonly now: () => number;
+}
+
+/** How long a mark waits for a message to go with, in milliseconds. */
+export const MARK_DELAY_MS = 20;
+
+/** One is written while the other is on its way to the thread. */
+const MAX_UNDER_WAY = 2;
+/** Characters of messages in one transaction; a single larger batch goes alone. */
+const MAX_CHARS = 4 * 1024 * 1024;
+/** Marks that do not wait for a message any more. */
+const MAX_MARKS = 2_048;
+
+interface Appending {
+  readonly batch: readonly Admission[];
+  readonly firstSeq: number;
+  readonly packed: readonly (number | string)[];
+  readonly chars: number;
+  readonly resolve: (answers: readonly (Accepted | Error)[]) => void;
+  readonly reject: (error: OrreryError) => void;
+}
+
+const OK: JournalHealth = { status: 'ok' };
+
+export class JournalWriter {
+  readonly #options: WriterOptions;
+  readonly #now: () => number;
+  readonly #thread: JournalThread;
+  readonly #marks = new Marks();
+  #health: JournalHealth = OK;
+  #next = 0;
+  #waiting: Appending[] = [];
+  #withdrawn: number[] = [];
+  /** Messages and marks that are under way, and transactions. */
+  #messages = 0;
+  #marksUnderWay = 0;
+  #underWay = 0;
+  #lastWork: Promise<void> = Promise.resolve();
+  #scheduled = false;
+  #markTimer: NodeJS.Timeout | undefined;
+  #probeTimer: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(options: WriterOptions) {
+    this.#options = options;
+    this.#now = options.now;
+    this.#thread = options.thread;
+  }
+
+  get lag(): JournalLag {
+    return { appends: this.#messages, marks: this.#marks.size + this.#marksUnderWay };
+  }
+
+  get health(): JournalHealth {
+    return this.#health;
+  }
+
+  /** Begins to number messages. */
+  numberFrom(next: number): void {
+    this.#next = next;
+  }
+
+  /** Gives out the next place in the order of acceptance. */
+  nextPlace(): number {
+    const place = this.#next;
+    this.#next += 1;
+    return place;
+  }
+
+  /** Rejects with `ORRERY_JOURNAL_FAILED`, and after a close with `ORRERY_CLOSED`; none of the batch is accepted then. */
+  append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]> {
+    return new Promise((resolve, reject) => {
+      if (this.#health.status === 'failed') throw this.#health.error;
+      if (this.#closed) throw new OrreryError('ORRERY_CLOSED', 'The journal was closed');
+      const packed: (number | string)[] = [];
+      const firstSeq = this.#next;
+      let chars = 0;
+      for (const { inbound, agent } of batch) {
+        const json = JSON.stringify(inbound);
+        chars += json.length;
+        packed.push(firstSeq + packed.length / APPEND_PLACES, agent, json);
+      }
+      this.#next += batch.length;
+      this.#messages += batch.length;
+      this.#waiting.push({ batch, firstSeq, packed, chars, resolve, reject });
+      if (this.#scheduled || this.#underWay >= MAX_UNDER_WAY) return;
+      this.#scheduled = true;
+      queueMicrotask(() => {
+        this.#scheduled = false;
+        this.#pump();
+      });
+    });
+  }
+
+  mark(id: DeliveryId, state: DeliveryState, attempts: number): void {
+    this.#marks.add(seqOf(id), state, attempts);
+    if (this.#marks.size >= MAX_MARKS) this.#pump();
+    else this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
+  }
+
+  async flush(): Promise<void> {
+    this.sendAll();
+    if (this.#health.status === 'failed') throw this.#health.error;
+    await this.#lastWork;
+  }
+
+  /** Refuses messages from now on. */
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** Forgets its timers; what still waits is not written. */
+  end(): void {
+    clearTimeout(this.#markTimer);
+    clearTimeout(this.#probeTimer);
+  }
+
+  /** The thread's place was empty, and is taken again. */
+  threadOpened(): void {
+    if (this.#health.status === 'failed') void this.probe();
+  }
+
+  threadLost(error: OrreryError): void {
+    if (this.#health.status === 'failed') this.#probeLater();
+    else this.#fail({ error, final: false });
+  }
+
+  #pump(): void {
+    if (this.#health.status === 'failed') return;
+    while (this.#waiting.length > 0 && this.#underWay < MAX_UNDER_WAY) this.#send();
+    if (this.#marks.size >= MAX_MARKS && this.#underWay < MAX_UNDER_WAY) this.#send();
+  }
+
+  /** Sends all that waits to the thread, so that what is asked next comes after it. */
+  sendAll(): void {
+    while (this.#health.status === 'ok' && this.#waiting.length + this.#marks.size > 0) this.#send();
+  }
+
+  #writeMarks(): void {
+    this.#markTimer = undefined;
+    if (this.#marks.size === 0 || this.#health.status === 'failed') return;
+    // The next transaction takes them along.
+    if (this.#underWay > 0) this.#markTimer = setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
+    else this.#send();
+  }
+
+  #send(): void {
+    const waiting = this.#waiting;
+    let chars = 0;
+    let count = 0;
+    for (const one of waiting) {
+      if (count > 0 && chars + one.chars > MAX_CHARS) break;
+      chars += one.chars;
+      count += 1;
+    }
+    const appending = count === waiting.length ? waiting : waiting.slice(0, count);
+    this.#waiting = count === waiting.length ? [] : waiting.slice(count);
+    const marks = this.#marks.take();
+    const withdrawn = this.#withdrawn;
+    if (withdrawn.length > 0) this.#withdrawn = [];
+    const appends = appending.length === 1 ? (appending[0]?.packed ?? []) : appending.flatMap((one) => one.packed);
+    const settled = Promise.withResolvers<void>();
+    // Most of them have nobody who waits.
+    settled.promise.catch(() => undefined);
+    this.#lastWork = settled.promise;
+    this.#underWay += 1;
+    this.#marksUnderWay += marks.length;
+    this.#thread.ask(
+      { kind: 'work', at: this.#now(), appends, marks: packMarks(marks), withdrawn },
+      (exceptions) => {
+        this.#ended(marks);
+        this.#accept(appending, exceptions);
+        settled.resolve();
+        this.#pump();
+      },
+      (failure) => {
+        this.#ended(marks);
+        this.#marks.putBack(marks);
+        this.#withdrawn.push(...withdrawn);
+        settled.reject(this.#fail(failure).error);
+        for (const one of appending) this.#refuse(one, failure.unknown);
+      },
+    );
+  }
+
+  #ended(marks: readonly Mark[]): void {
+    this.#underWay -= 1;
+    this.#marksUnderWay -= marks.length;
+  }
+
+  #accept(appending: readonly Appending[], exceptions: readonly WorkException[]): void {
+    const { idPrefix } = this.#options;
+    let from = 0;
+    let next = 0;
+    for (const { batch, firstSeq, resolve } of appending) {
+      const answers: (Accepted | Error)[] = [];
+      for (const [i, admission] of batch.entries()) {
+        const exception = exceptions[next];
+        if (exception?.[0] === from + i) {
+          next += 1;
+          answers.push(answerOf(exception[1], admission.inbound));
+        } else answers.push({ status: 'accepted', id: deliveryId(idPrefix, firstSeq + i), agent: admission.agent });
+      }
+      from += batch.length;
+      this.#messages -= batch.length;
+      resolve(answers);
+    }
+  }
+
+  #refuse({ batch, firstSeq, reject }: Appending, unknown: boolean): void {
+    this.#messages -= batch.length;
+    // Its caller will come again, and must not find a delivery that nobody runs.
+    if (unknown) for (let i = 0; i < batch.length; i++) this.#withdrawn.push(firstSeq + i);
+    reject(this.#health.status === 'failed' ? this.#health.error : journalFailed('The journal failed'));
+  }
+
+  /** Refuses everything until a probe goes well. */
+  #fail({ error, final }: Pick<Failure, 'error' | 'final'>): Extract<JournalHealth, { status: 'failed' }> {
+    if (this.#health.status === 'failed') return this.#health;
+    const failed = { status: 'failed', error: refusalOf(error), since: this.#now() } as const;
+    this.#health = failed;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const one of waiting) this.#refuse(one, false);
+    if (!final) this.#probeLater();
+    this.#options.changed?.(failed);
+    return failed;
+  }
+
+  #probeLater(): void {
+    if (this.#closed) return;
+    clearTimeout(this.#probeTimer);
+    this.#probeTimer = setTimeout(() => {
+      if (this.#thread.running) void this.probe();
+      else this.#thread.start();
+    }, PROBE_MS);
+  }
+
+  /** Tries to write; what was marked meanwhile goes first. */
+  probe(): Promise<void> {
+    const marks = this.#marks.take();
+    this.#marksUnderWay += marks.length;
+    return new Promise((resolve) => {
+      const settle = ({ marked, error, final = false }: ProbeAnswer): void => {
+        this.#marksUnderWay -= marks.length;
+        if (!marked) this.#marks.putBack(marks);
+        if (error === undefined) this.#recovered();
+        else if (!final) this.#probeLater();
+        resolve();
+      };
+      this.#thread.ask({ kind: 'probe', at: this.#now(), marks: packMarks(marks) }, settle, ({ error, final }) =>
+        settle({ marked: false, error: toWire(error), final }),
+      );
+    });
+  }
+
+  #recovered(): void {
+    if (this.#health.status === 'ok') return;
+    this.#health = OK;
+    this.#options.changed?.(OK);
+    if (this.#marks.size > 0) this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
+  }
+}
+
+function refusalOf(error: OrreryError): OrreryError {
+  if (error.code === 'ORRERY_JOURNAL_FAILED') return error;
+  return journalFailed(`The journal does not take writes: ${messageOf(error)}`, error);
+}
