@@ -5,10 +5,10 @@
 import type { Logger } from 'pino';
 import { KeyTable } from '../lib/key-table.ts';
 import { type AgentSpec, OrreryError, type Reply, type TurnRequest, asOrreryError } from '../protocol/index.ts';
-import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
+import type { AgentDefinition, AgentTokens } from './agent.ts';
 import { type RunAs, runnerOf } from './blame.ts';
 import type { DeltaStream } from './deltas.ts';
-import type { SearchOptions, SessionKey, SessionStore, StoredModelMessage } from './sessions/store.ts';
+import type { Commit, SearchOptions, SessionKey, SessionStore, StoredModelMessage } from './sessions/store.ts';
 import type { ThreadTokens } from './tokens.ts';
 import { AgentTurn, type TurnOwner, runTurn } from './turn.ts';
 
@@ -109,7 +109,7 @@ export class AgentRuntime implements TurnOwner {
     const key = this.#running.add(turn);
     try {
       const reply = await this.#runAs(() => runTurn(this.#agent, turn));
-      const stored = this.#store.commit({
+      const stored = await this.#commit({
         session: sessionKey,
         deliveries: [request.id, ...turn.joined],
         version: session?.version ?? 0,
@@ -124,6 +124,10 @@ export class AgentRuntime implements TurnOwner {
       this.#running.delete(key);
       if (this.#running.size === 0) this.#idle?.();
     }
+  }
+
+  #commit(commit: Commit): Reply | Promise<Reply> {
+    return this.#store.commitSoon ? this.#store.commitSoon(commit) : this.#store.commit(commit);
   }
 
   /** Waits for running turns until `deadline` settles, aborts the others, then runs the agent's own `stop` until then; at most once. */

@@ -13,6 +13,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { type DeliveryId, OrreryError, type Reply, type RuntimeId } from '../../protocol/index.ts';
 import { type Synchronous, Writer, databaseError, openDatabase } from '../../lib/sqlite.ts';
 import { WriteGate } from '../../lib/write-gate.ts';
+import { GroupCommit } from './group-commit.ts';
 import { type HotSession, HotSessions } from './hot.ts';
 import { Reader, bytesOf, messageOf } from './reader.ts';
 import { SESSIONS_APPLICATION_ID, SESSION_MIGRATIONS } from './schema.ts';
@@ -80,6 +81,7 @@ export class SqliteSessionStore implements SessionStore {
   readonly #hot: HotSessions;
   readonly #index: SessionIndex;
   readonly #sweeper: Sweeper;
+  readonly #group = new GroupCommit((commits) => this.#commitAll(commits));
 
   /** Opens the file, and creates it where it is missing. Throws `ORRERY_DATABASE_UNUSABLE` and `ORRERY_DATABASE_FAILED`. */
   constructor(options: SqliteStoreOptions) {
@@ -124,19 +126,13 @@ export class SqliteSessionStore implements SessionStore {
   }
 
   commit(commit: Commit): Reply {
-    const { deliveries, reply, session } = commit;
-    const at = this.#now();
-    const bodies = commit.messages.map(({ message }) => JSON.stringify(message));
-    const written = this.#write((): { readonly reply: Reply; readonly head?: Head | undefined } => {
-      const record = this.#sql.commit.get(deliveries[0], at, JSON.stringify(reply), null);
-      if (!record) return { reply: this.#commitOf(deliveries[0]) ?? reply };
-      // Thrown, so that the record goes too.
-      if (!this.#sql.isOwner.get(commit.epoch)) throw stale(`epoch ${commit.epoch} was taken over by a newer start`);
-      for (const joined of deliveries.slice(1)) this.#sql.commit.get(joined, at, null, record[0] ?? null);
-      return { reply, head: session && this.#append(session, commit, bodies, at) };
-    });
-    if (session && written.head) this.#remember(session, commit, written.head, bodies, at);
-    return written.reply;
+    const [reply] = this.#commitAll([commit]);
+    if (reply === undefined || reply instanceof Error) throw reply ?? stale('it was not answered');
+    return reply;
+  }
+
+  commitSoon(commit: Commit): Promise<Reply> {
+    return this.#group.add(commit);
   }
 
   commitOf(delivery: DeliveryId): Reply | undefined {
@@ -184,8 +180,49 @@ export class SqliteSessionStore implements SessionStore {
 
   close(): void {
     if (!this.#database.isOpen) return;
+    this.#group.flush();
     this.#hot.clear();
     this.#database.close();
+  }
+
+  /** One transaction for all; each that is stale is refused by itself. */
+  #commitAll(commits: readonly Commit[]): readonly (Reply | OrreryError)[] {
+    const at = this.#now();
+    const bodies = commits.map(({ messages }) => messages.map(({ message }) => JSON.stringify(message)));
+    const written = this.#write(() => {
+      if (commits.length === 1) return commits.map((commit) => this.#insert(commit, bodies[0] ?? [], at));
+      return commits.map((commit, i) => this.#savepoint(() => this.#insert(commit, bodies[i] ?? [], at)));
+    });
+    return written.map((done, i) => {
+      const commit = commits[i];
+      if (done instanceof OrreryError || !commit) return done instanceof OrreryError ? done : done.reply;
+      if (commit.session && done.head) this.#remember(commit.session, commit, done.head, bodies[i] ?? [], at);
+      return done.reply;
+    });
+  }
+
+  #insert(commit: Commit, bodies: readonly string[], at: number): Inserted {
+    const { deliveries, reply, session } = commit;
+    const record = this.#sql.commit.get(deliveries[0], at, JSON.stringify(reply), null);
+    if (!record) return { reply: this.#commitOf(deliveries[0]) ?? reply };
+    // Thrown, so that the record goes too.
+    if (!this.#sql.isOwner.get(commit.epoch)) throw stale(`epoch ${commit.epoch} was taken over by a newer start`);
+    for (const joined of deliveries.slice(1)) this.#sql.commit.get(joined, at, null, record[0] ?? null);
+    return { reply, head: session && this.#append(session, commit, bodies, at) };
+  }
+
+  /** Undoes a commit that is refused, and nothing else of its transaction. An error of SQLite's own ends all of it. */
+  #savepoint<T>(work: () => T): T | OrreryError {
+    this.#sql.savepoint.run();
+    try {
+      return work();
+    } catch (error) {
+      if (!(error instanceof OrreryError)) throw error;
+      this.#sql.rollbackTo.run();
+      return error;
+    } finally {
+      if (this.#database.isTransaction) this.#sql.release.run();
+    }
   }
 
   #append(
@@ -329,6 +366,12 @@ interface Tail {
   /** How many of them: later commits are pushed to the same list. */
   readonly count: number;
   readonly first: number;
+}
+
+/** What a commit did; without a session, or done before, there is no new head. */
+interface Inserted {
+  readonly reply: Reply;
+  readonly head?: Head | undefined;
 }
 
 interface Older {

@@ -33,6 +33,9 @@ const PLACE = '(id & 4294967295)';
 const SESSION = 'id, version, first, next';
 
 export class Statements {
+  readonly savepoint: Query;
+  readonly rollbackTo: Query;
+  readonly release: Query;
   readonly nextEpoch: Query;
   readonly own: Query;
   readonly isOwner: Query;
@@ -65,6 +68,9 @@ export class Statements {
 
   constructor(database: DatabaseSync) {
     const query = (sql: string): Query => new Query(database, sql);
+    this.savepoint = query('SAVEPOINT one');
+    this.rollbackTo = query('ROLLBACK TO one');
+    this.release = query('RELEASE one');
     this.nextEpoch = query("UPDATE meta SET value = value + 1 WHERE key = 'epoch' RETURNING value");
     this.own = query(
       'INSERT INTO owners (runtime, epoch) VALUES (?, ?) ON CONFLICT (runtime) DO UPDATE SET epoch = excluded.epoch',

@@ -91,6 +91,12 @@ export interface SessionStore {
    * when `epoch` is not that of the runtime's newest start.
    */
   commit(commit: Commit): Reply;
+  /**
+   * As {@link commit}, but shares one transaction with what else is committed in this moment; each is refused by itself, and a
+   * transaction that fails fails for all. Only a store that gains by it has it. What is called on the store before the
+   * promise settles comes first: a session that is cleared then refuses the commit.
+   */
+  commitSoon?(commit: Commit): Promise<Reply>;
   /** Returns the reply that a delivery committed, as long as its record is kept. */
   commitOf(delivery: DeliveryId): Reply | undefined;
   /**
