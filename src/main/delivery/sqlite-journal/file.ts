@@ -77,7 +77,7 @@ export class JournalFile {
     try {
       this.#database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864`);
       if (maxFileBytes !== undefined) {
-        const pages = Math.ceil(maxFileBytes / this.#pragma('page_size'));
+        const pages = Math.ceil(maxFileBytes / this.pragma('page_size'));
         this.#database.exec(`PRAGMA max_page_count = ${pages}`);
       }
       this.#sql = new Statements(this.#database);
@@ -178,14 +178,14 @@ export class JournalFile {
   compact(at: number): number {
     this.#compactor.rewind();
     while (this.#compactOnce(at));
-    return this.#pragma('freelist_count');
+    return this.pragma('freelist_count');
   }
 
   /** A share of upkeep, for idle time; returns whether there is more. */
   upkeep(at: number): boolean {
     const more = this.#compactOnce(at);
     if (more) return true;
-    const spare = this.#pragma('freelist_count') - SPARE_PAGES;
+    const spare = this.pragma('freelist_count') - SPARE_PAGES;
     if (spare > 0) {
       this.#database.exec(`PRAGMA incremental_vacuum(${Math.min(spare, VACUUM_PAGES)})`);
       return spare > VACUUM_PAGES;
@@ -268,7 +268,8 @@ export class JournalFile {
     return this.#writer.run(() => this.#compactor.step(at, COMPACT_AT_ONCE));
   }
 
-  #pragma(name: string): number {
+  /** Reads a number that SQLite keeps of this connection or of the file. */
+  pragma(name: string): number {
     const row = this.#database.prepare(`PRAGMA ${name}`).get();
     return Number(row?.[name] ?? 0);
   }

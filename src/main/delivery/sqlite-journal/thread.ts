@@ -3,8 +3,7 @@
  *
  * What a thread has not answered when it ends is asked of the next one, in the same order. All of it may be asked twice: the
  * thread committed a batch and ended before it told; the next one finds the rows with their own sequence numbers, and says
- * that they were accepted. A thread that ends before it answered anything is not replaced at once: what is under way then may
- * be what kills it. Its requests fail, and `started` begins anew when the owner asks for it.
+ * that they were accepted. A thread that ends over its first requests is not replaced at once: they may be what kills it. They fail, and `started` begins anew when the owner asks for it.
  */
 import { Worker } from 'node:worker_threads';
 import { OrreryError, fromWire } from '../../../protocol/index.ts';
@@ -127,7 +126,8 @@ export class JournalThread {
   }
 
   #end(cause: unknown): void {
-    const again = this.#worker !== undefined && this.#answered && !this.#closed;
+    const blameless = this.#answered || (this.#ready && this.#asked.length === 0);
+    const again = this.#worker !== undefined && blameless && !this.#closed;
     const stopped = this.#worker === undefined || this.#closed;
     this.#worker = undefined;
     this.#ready = false;
