@@ -1,7 +1,7 @@
 /**
  * How many turns a second can be committed? Each turn loads its session, reads its last 20 messages, looks for its commit record
  * and commits a question and an answer of 400 characters, in one or two threads on one SQLite file, with `synchronous=NORMAL`
- * and `FULL`. Beside it one bare row a transaction in such a file, which is what any store there costs, and the store in memory.
+ * and `FULL`: one turn after the other, and 16 that end in one moment and share a transaction. Beside it one bare row a transaction in such a file, which is what any store there costs, and the store in memory.
  *
  * `FULL` is the disk's figure: so many syncs a second. Without `--dir` the file lies in the temporary directory.
  *
@@ -29,6 +29,7 @@ interface Contestant {
   readonly kind: CommitterOptions['kind'];
   readonly synchronous: CommitterOptions['synchronous'];
   readonly threads: number;
+  readonly together: number;
 }
 
 interface Round {
@@ -44,13 +45,14 @@ interface Round {
 const CONTESTANTS: readonly Contestant[] = (['normal', 'full'] as const)
   .flatMap((synchronous) =>
     [1, 2].flatMap((threads): Contestant[] => [
-      { name: `sessions, ${synchronous}`, kind: 'sqlite', synchronous, threads },
-      { name: `one bare row, ${synchronous}`, kind: 'bare', synchronous, threads },
+      { name: `sessions, ${synchronous}`, kind: 'sqlite', synchronous, threads, together: 1 },
+      { name: `sessions, ${synchronous}, 16 together`, kind: 'sqlite', synchronous, threads, together: 16 },
+      { name: `one bare row, ${synchronous}`, kind: 'bare', synchronous, threads, together: 1 },
     ]),
   )
-  .concat({ name: 'sessions in memory', kind: 'memory', synchronous: 'normal', threads: 1 });
+  .concat({ name: 'sessions in memory', kind: 'memory', synchronous: 'normal', threads: 1, together: 1 });
 
-async function round({ kind, synchronous, threads }: Contestant): Promise<Round> {
+async function round({ kind, synchronous, threads, together }: Contestant): Promise<Round> {
   const dir = mkdtempSync(join(PARENT, 'orrery-bench-'));
   const file = join(dir, 'sessions.db');
   try {
@@ -63,6 +65,7 @@ async function round({ kind, synchronous, threads }: Contestant): Promise<Round>
         seconds: SECONDS,
         thread,
         sessions: SESSIONS,
+        together,
         gate,
       };
       return new Worker(COMMITTER, { workerData });
