@@ -20,6 +20,7 @@ import {
   type WorkRequest,
   deliveryId,
   seqOf,
+  stateJsonOf,
 } from './packed.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
 import { type Row, Statements } from './statements.ts';
@@ -108,7 +109,7 @@ export class JournalFile {
       return tally.dead;
     });
     this.#compactor.died(deaths);
-    this.#dirtyRows += (appends.length + marks.length) / APPEND_PLACES;
+    this.#dirtyRows += appends.length / APPEND_PLACES + marks.length / MARK_PLACES;
     return exceptions;
   }
 
@@ -251,7 +252,7 @@ export class JournalFile {
       const seq = marks[i] as number;
       const status = marks[i + 1] as number;
       const attempts = marks[i + 2] as number;
-      const state = marks[i + 3] as string;
+      const state = stateJsonOf(marks, i);
       if (status === STATUS.answered) tally.answered += this.#sql.answer.run(seq, attempts, state, at);
       else if (status === STATUS.dead) tally.dead += this.#sql.die.run(seq, attempts, state, at);
       else this.#sql.move.run(seq, status, attempts, state);

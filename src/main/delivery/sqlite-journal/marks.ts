@@ -3,7 +3,7 @@
  * the later one: found by a table of places instead of a Map, whose entries would come and go per message.
  */
 import type { DeliveryState } from '../../../protocol/index.ts';
-import { packMark } from './packed.ts';
+import { type PackedMarks, packMark } from './packed.ts';
 
 export interface Mark {
   readonly seq: number;
@@ -51,8 +51,8 @@ export class Marks {
   }
 }
 
-export function packMarks(marks: readonly Mark[]): (number | string)[] {
-  const packed: (number | string)[] = [];
+export function packMarks(marks: readonly Mark[]): PackedMarks {
+  const packed: (number | string | null)[] = [];
   for (const { seq, state, attempts } of marks) packMark(seq, state, attempts, packed);
   return packed;
 }
