@@ -28,6 +28,7 @@ import {
   toWire,
 } from '../../protocol/index.ts';
 import { type AbortCause, type Death, Delivery, abortion, deadReason, exhaustion, withDetails } from './delivery.ts';
+import { heldMs, isTooLongToHold } from './holding.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import { quiet, tell } from './listening.ts';
@@ -223,7 +224,7 @@ export class DeliveryEngine {
 
   #failed(lead: Delivery, error: WireError): void {
     const code = isErrorCode(error.code) ? error.code : 'ORRERY_AGENT_FAILED';
-    const { maxAttempts } = this.#options;
+    const { maxAttempts, retry } = this.#options;
     if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(this.#turns.dissolve(lead, ifAborted), error, false);
     if (code === 'ORRERY_SUPERSEDED') return this.#again(this.#turns.dissolve(lead, ifAborted), error);
     const ended = code === 'ORRERY_CANCELLED' || code === 'ORRERY_INTERRUPTED';
@@ -236,8 +237,9 @@ export class DeliveryEngine {
       this.#turns.dissolve(lead, () => [deadReason(code), error]);
       return;
     }
+    const isHopeless = isTooLongToHold(error.retryAfterMs, retry);
     const left = this.#turns.dissolve(lead, (delivery) =>
-      delivery.attempts >= maxAttempts ? exhaustion(delivery, error, 'exhausted') : ifAborted(delivery),
+      isHopeless || delivery.attempts >= maxAttempts ? exhaustion(delivery, error, 'exhausted') : ifAborted(delivery),
     );
     this.#later(left, error, true);
   }
@@ -271,7 +273,7 @@ export class DeliveryEngine {
     if (!first) return;
     const { retry, random, account } = this.#options;
     const attempts = counted ? first.attempts : first.attempts - 1;
-    const delayMs = error.retryAfterMs ?? backoffDelayMs(Math.max(1, attempts), retry, random());
+    const delayMs = heldMs(error.retryAfterMs ?? backoffDelayMs(Math.max(1, attempts), retry, random()), retry);
     for (const delivery of left) this.#ledger.retrying(delivery, error, { at: Date.now() + delayMs, counted });
     account.retries += 1;
     first.retryTimer = setTimeout(() => {

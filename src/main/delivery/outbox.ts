@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import { type Backoff, backoffDelayMs } from '../../lib/backoff.ts';
 import { ERRORS, type OutboundError, type Reply, codeOf, messageOf } from '../../protocol/index.ts';
 import type { Delivery } from './delivery.ts';
+import { heldMs, isTooLongToHold } from './holding.ts';
 
 export interface OutboxOptions {
   /** Sends of one reply before it is undeliverable. */
@@ -97,8 +98,11 @@ export class Outbox {
         const code = codeOf(error);
         // An error without a code is the network's own, and may pass.
         if (sends >= maxSends || this.#closed || (code !== undefined && !ERRORS[code].retryable)) throw error;
+        const retryAfterMs = retryAfterOf(error);
+        // The session's later replies wait behind this one.
+        if (isTooLongToHold(retryAfterMs, backoff)) throw error;
         this.#options.log.debug({ err: messageOf(error), sends }, 'a send failed and is tried again');
-        await this.#wait(retryAfterOf(error) ?? backoffDelayMs(sends, backoff, random()));
+        await this.#wait(heldMs(retryAfterMs ?? backoffDelayMs(sends, backoff, random()), backoff));
         attempt = Promise.resolve().then(send);
       }
     }
@@ -128,5 +132,5 @@ function begun(send: () => void | Promise<void>): Promise<void> | undefined {
 
 function retryAfterOf(error: unknown): number | undefined {
   const ms = typeof error === 'object' && error !== null && 'retryAfterMs' in error ? error.retryAfterMs : undefined;
-  return typeof ms === 'number' ? ms : undefined;
+  return typeof ms === 'number' && !Number.isNaN(ms) ? ms : undefined;
 }
