@@ -46,6 +46,8 @@ export class Delivery {
   aborted: AbortCause | undefined;
   /** Its running turn was told to end, so that it begins again with a newer message. */
   superseded = false;
+  /** Shares no turn any more: one that it shared was too large for the model's context, and alone it shows whether it is itself. */
+  unshared = false;
   /** The delivery whose turn answered this one as well. */
   by: DeliveryId | undefined;
   /** Characters of the present attempt's text that the listener has. */

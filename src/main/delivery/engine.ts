@@ -225,10 +225,12 @@ export class DeliveryEngine {
   #failed(lead: Delivery, error: WireError): void {
     const code = isErrorCode(error.code) ? error.code : 'ORRERY_AGENT_FAILED';
     const { maxAttempts, retry } = this.#options;
+    const { joined, offered } = lead.mailbox;
+    if (code === 'ORRERY_CONTEXT_TOO_LARGE' && (joined.length > 0 || offered > 0)) return this.#unshare(lead, error);
     if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(this.#turns.dissolve(lead, ifAborted), error, false);
     if (code === 'ORRERY_SUPERSEDED') return this.#again(this.#turns.dissolve(lead, ifAborted), error);
     const ended = code === 'ORRERY_CANCELLED' || code === 'ORRERY_INTERRUPTED';
-    if (ended && [lead, ...lead.mailbox.joined].some(({ aborted }) => aborted)) {
+    if (ended && [lead, ...joined].some(({ aborted }) => aborted)) {
       // Ended for the sake of some: the others begin again without them.
       const judge = ({ aborted }: Delivery): Death | undefined => aborted && [deadReason(code), error];
       return this.#again(this.#turns.dissolve(lead, judge), error);
@@ -242,6 +244,16 @@ export class DeliveryEngine {
       isHopeless || delivery.attempts >= maxAttempts ? exhaustion(delivery, error, 'exhausted') : ifAborted(delivery),
     );
     this.#later(left, error, true);
+  }
+
+  /**
+   * Together they were too large for the model's context: each runs alone, uncounted. That is the lead's too when others were only offered, for
+   * the turn may have taken them; they are as they were.
+   */
+  #unshare(lead: Delivery, error: WireError): void {
+    const left = this.#turns.dissolve(lead, ifAborted);
+    for (const delivery of left) delivery.unshared = true;
+    this.#again(left, error);
   }
 
   #crashed(lead: Delivery, error: OrreryError, alone: boolean): void {

@@ -45,6 +45,6 @@ export function offering(lead: Delivery): readonly Delivery[] {
 }
 
 /** A message with a context of its own speaks of another history, or of a part of one that goes before it alone. */
-function isAlone({ inbound }: Delivery): boolean {
-  return inbound.context !== undefined;
+function isAlone({ inbound, unshared }: Delivery): boolean {
+  return unshared || inbound.context !== undefined;
 }
