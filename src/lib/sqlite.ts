@@ -104,7 +104,9 @@ export class Writer {
 export function databaseError(error: unknown, { what, file }: Pick<DatabaseOptions, 'what' | 'file'>): OrreryError {
   if (error instanceof OrreryError) return error;
   const options = { cause: error, details: { file } };
-  switch (primaryCode(error)) {
+  // What SQLite took for sound and is none of what we write: a text that is no JSON, a number beyond the schema's ranges.
+  const unreadable = error instanceof SyntaxError || error instanceof RangeError;
+  switch (unreadable ? CORRUPT : primaryCode(error)) {
     case CORRUPT:
     case NOTADB: {
       const hint = 'Stop the supervisor, move the file away or put a copy of it back, and start again.';

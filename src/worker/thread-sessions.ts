@@ -3,7 +3,7 @@
  * sessions. A file that cannot be used fails the start of the agents, which says why, and not the thread, which cannot.
  */
 import type { Logger } from 'pino';
-import { OrreryError, type RuntimeId, type SessionsTask, type StoredMessage } from '../protocol/index.ts';
+import { OrreryError, type RuntimeId, type SessionsTask, type StoredMessage, codeOf } from '../protocol/index.ts';
 import { storedMessageOf } from './sessions/convert.ts';
 import { MemorySessionStore } from './sessions/memory.ts';
 import { MIN_COMMIT_RETENTION_MS, SqliteSessionStore } from './sessions/sqlite.ts';
@@ -75,6 +75,11 @@ export class ThreadSessions {
       try {
         more = store.sweep();
       } catch (error) {
+        // A damaged file stays damaged until the next start: that is said once, and not every minute.
+        if (codeOf(error) === 'ORRERY_DATABASE_UNUSABLE') {
+          this.#log.error({ err: error }, 'nothing is forgotten any more until the session database is put right');
+          return;
+        }
         this.#log.error({ err: error }, 'what is past its retention was not forgotten; it is tried again');
       }
       this.#sweepIn(more ? SWEEP_PAUSE_MS : SWEEP_EVERY_MS, store);

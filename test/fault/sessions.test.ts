@@ -1,12 +1,18 @@
 /** Takes threads and whole processes down under conversations, which go on where they were. */
 import { once } from 'node:events';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
+import { SqliteSessionStore } from '../../src/worker/sessions/sqlite.ts';
 import { type Running, run, start } from '../support/commands.ts';
 import { type RawAnswer, post, raw } from '../support/gateway.ts';
 import { type HostUnderTest, actor, eventually, fixture, startHost } from '../support/host.ts';
+import { fill, ownerOf } from '../support/sessions.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
+
+const PAGE_BYTES = 4_096;
 
 function generations(host: HostUnderTest): readonly number[] {
   return host.status.slots.map(({ state }) => state.generation);
@@ -132,4 +138,61 @@ describe('a process that is killed', () => {
     expect(code).toBe(2);
     expect(stderr).toMatch(/orrery: The session database \S+sessions\.db is damaged, or is no SQLite database/);
   });
+
+  test('sessions - a file that is damaged behind its first page ends the start the same way, and not in restarts', async () => {
+    using directory = project();
+    const file = join(directory.path, '.orrery', 'sessions.db');
+    spoil(file, 2);
+    const { code, stderr } = await run(['serve'], { cwd: directory.path });
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/orrery: The session database \S+sessions\.db is damaged, or is no SQLite database/);
+    expect(stderr).toContain('move the file away or put a copy of it back');
+    expect(stderr).not.toContain('ORRERY_INTERNAL');
+  });
 });
+
+describe('damage that is met while the host runs', () => {
+  test('sessions - each sender that meets it is told, the log once for each, and the thread lives', async () => {
+    const lines: unknown[] = [];
+    const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+    await using host = await startHost({ agents: { actor: actor() } }, { start: false, log });
+    spoil(join(host.dir.path, 'sessions.db'), 'commits');
+    await host.supervisor.start();
+    const before = generations(host);
+    for (const session of ['alice', 'bob']) {
+      const outcome = await host.outcome('actor', 'say one', session);
+      expect(outcome).toMatchObject({
+        code: 'ORRERY_DATABASE_UNUSABLE',
+        error: {
+          message: expect.stringMatching(/sessions\.db is damaged/),
+          hint: expect.stringContaining('move the file'),
+        },
+      });
+    }
+    expect(generations(host)).toEqual(before);
+    expect(host.status.agents[0]?.replicas.map(({ state }) => state.status)).toEqual(['idle']);
+    const told = lines.filter((line) => JSON.stringify(line).includes('ORRERY_DATABASE_UNUSABLE'));
+    expect(told).toMatchObject([{ session: 'test:alice' }, { session: 'test:bob' }]);
+    expect(JSON.stringify(lines)).not.toContain('ORRERY_INTERNAL');
+  });
+});
+
+/** Makes a session database with noise in place of all pages from one on, or of one table's root. */
+function spoil(file: string, where: number | string): void {
+  const store = new SqliteSessionStore({ file });
+  fill(store, ownerOf(store, 'actor'), ['one']);
+  store.close();
+  const root = typeof where === 'number' ? where : rootOf(file, where);
+  const bytes = readFileSync(file);
+  const from = (root - 1) * PAGE_BYTES;
+  writeFileSync(file, bytes.fill(0xa5, from, typeof where === 'number' ? bytes.length : from + PAGE_BYTES));
+}
+
+function rootOf(file: string, table: string): number {
+  const database = new DatabaseSync(file, { readOnly: true });
+  try {
+    return Number(database.prepare('SELECT rootpage FROM sqlite_schema WHERE name = ?').get(table)?.['rootpage']);
+  } finally {
+    database.close();
+  }
+}

@@ -1,18 +1,24 @@
 /** Runs what only a file can do: outlive its store, be shared by several, be damaged, and forget by retention. */
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { pino } from 'pino';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { Writer } from '../../src/lib/sqlite.ts';
+import { writeGateWord } from '../../src/lib/write-gate.ts';
 import { SESSION_MIGRATIONS } from '../../src/worker/sessions/schema.ts';
 import {
   MIN_COMMIT_RETENTION_MS,
   SqliteSessionStore,
   type SqliteStoreOptions,
 } from '../../src/worker/sessions/sqlite.ts';
-import { SWEEP_EVERY_MS } from '../../src/worker/sessions/sweep.ts';
+import { Statements } from '../../src/worker/sessions/statements.ts';
+import { SWEEP_EVERY_MS, Sweeper } from '../../src/worker/sessions/sweep.ts';
+import { ThreadSessions } from '../../src/worker/thread-sessions.ts';
 import { KEY, commitOf, contents, fill, ownerOf, replyOf } from '../support/sessions.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
+const PAGE_BYTES = 4_096;
 const STALE = expect.objectContaining({ code: 'ORRERY_STALE_OWNER' });
 
 let dir: TemporaryDirectory;
@@ -158,6 +164,88 @@ describe('a file that cannot be used', () => {
     expect(readFileSync(file(), 'utf8')).toMatch(/^no database/);
   });
 
+  /** Writes a session into a file, and noise over what the query names: all behind the first page, or one table's root. */
+  function damaged(where: 'all' | 'messages' | 'commits'): void {
+    const store = open();
+    fill(store, ownerOf(store), ['one', 'two']);
+    store.search(KEY, 'one');
+    store.close();
+    const [root = 2] = where === 'all' ? [] : ask(`SELECT rootpage FROM sqlite_schema WHERE name = '${where}'`);
+    const bytes = readFileSync(file());
+    const from = (Number(root) - 1) * PAGE_BYTES;
+    const until = where === 'all' ? bytes.length : from + PAGE_BYTES;
+    writeFileSync(file(), bytes.fill(0xa5, from, until));
+  }
+
+  test('sessions - one that is damaged behind its first page is told when it is opened, and closed', () => {
+    damaged('all');
+    const handles = (): number => readdirSync('/proc/self/fd').length;
+    expect(() => open()).toThrow(unusable(/data\/sessions\.db is damaged/));
+    const before = handles();
+    for (let i = 0; i < 5; i++) expect(() => open()).toThrow(unusable(/data\/sessions\.db is damaged/));
+    expect(handles()).toBe(before);
+  });
+
+  test.each([
+    ['a read', 'messages', (store: SqliteSessionStore) => store.load(KEY).read()],
+    ['a commit', 'commits', (store: SqliteSessionStore) => store.commit(commitOf(ownerOf(store), { version: 2 }))],
+  ] as const)('sessions - damage that %s meets is told by it, and the rest can still be used', (_, table, act) => {
+    damaged(table);
+    const store = open();
+    expect(() => act(store)).toThrow(unusable(/data\/sessions\.db is damaged/));
+    expect(store.list('a')).toEqual(['web:alice']);
+    expect(() => act(store)).toThrow(unusable(/data\/sessions\.db is damaged/));
+  });
+
+  test('sessions - a commit that meets damage among those of one moment fails them all, and none is kept', async () => {
+    damaged('messages');
+    const store = open();
+    const epoch = ownerOf(store);
+    const commits = ['web:bob', 'web:carol'].map((namespace) =>
+      commitOf(epoch, { session: { agent: 'a', namespace } }),
+    );
+    const ends = await Promise.allSettled(commits.map((commit) => store.commitSoon(commit)));
+    expect(ends).toEqual(ends.map(() => ({ status: 'rejected', reason: unusable(/is damaged/) })));
+    expect(store.list('a')).toEqual(['web:alice']);
+  });
+
+  test('sessions - damage that the sweep meets is logged once, and the sweeps end', () => {
+    damaged('commits');
+    const lines: unknown[] = [];
+    const log = pino({ level: 'warn' }, { write: (line: string) => void lines.push(JSON.parse(line)) });
+    vi.useFakeTimers();
+    try {
+      const sessions = new ThreadSessions(
+        {
+          store: 'sqlite',
+          file: file(),
+          synchronous: 'normal',
+          cacheBytes: 0,
+          commitRetentionMs: MIN_COMMIT_RETENTION_MS,
+          gate: writeGateWord(),
+        },
+        log,
+      );
+      expect(sessions.list('a')).toEqual(['web:alice']);
+      vi.advanceTimersByTime(MIN_COMMIT_RETENTION_MS + 10 * SWEEP_EVERY_MS);
+      expect(lines).toMatchObject([{ err: { code: 'ORRERY_DATABASE_UNUSABLE' } }]);
+      expect(vi.getTimerCount()).toBe(0);
+      sessions.close();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test('sessions - a message that is no JSON any more is damage, and not a fault of the host', () => {
+    const store = open();
+    fill(store, ownerOf(store), ['one']);
+    store.close();
+    const database = new DatabaseSync(file());
+    database.exec("UPDATE messages SET body = '{' || body");
+    database.close();
+    expect(() => open().load(KEY).read()).toThrow(unusable(/data\/sessions\.db is damaged/));
+  });
+
   test('sessions - one of a newer version is told', () => {
     open().close();
     const database = new DatabaseSync(file());
@@ -264,6 +352,33 @@ describe('retention', () => {
     expect(store.load(KEY).version).toBe(2);
     fill(store, epoch, ['three']);
     expect(contents(store)).toEqual(['ask three', 'three']);
+  });
+
+  test('sessions - a sweep with nothing old looks at one row of each session, and ends', () => {
+    const store = open({ now: () => now });
+    const epoch = ownerOf(store);
+    const messages = Array.from({ length: 10 }, () => ({ message: { role: 'user', content: 'hi' } }) as const);
+    for (let i = 0; i < 1_500; i++)
+      store.commit(commitOf(epoch, { session: { agent: 'a', namespace: `web:${i}` }, messages }));
+    const database = new DatabaseSync(file());
+    try {
+      const sql = new Statements(database);
+      const looks = vi.spyOn(sql.times, 'all');
+      const options = { commitRetentionMs: MIN_COMMIT_RETENTION_MS, maxAgeMs: 1_000_000 };
+      const sweeper = new Sweeper(sql, new Writer(database), options);
+      now += 900_000;
+      let shares = 0;
+      while (sweeper.sweep(now)) expect((shares += 1)).toBeLessThan(5);
+      expect(looks.mock.results.reduce((rows, { value }) => rows + (value as readonly unknown[]).length, 0)).toBe(
+        1_500,
+      );
+      // Once they are old, all go.
+      now += 900_000;
+      for (shares = 0; sweeper.sweep(now);) expect((shares += 1)).toBeLessThan(50);
+      expect(ask('SELECT count(*) FROM messages')).toEqual([0]);
+    } finally {
+      database.close();
+    }
   });
 
   test('sessions - beyond the number of messages the oldest are not shown, and their rows go', () => {

@@ -96,8 +96,14 @@ export class SqliteSessionStore implements SessionStore {
       synchronous,
       ...(busyTimeoutMs === undefined ? {} : { busyTimeoutMs }),
     });
-    this.#sql = new Statements(this.#database);
-    this.#writer = new Writer(this.#database, options.gate && new WriteGate(options.gate));
+    try {
+      // The first to read past the file's head: damage that opening does not meet is met here.
+      this.#sql = new Statements(this.#database);
+      this.#writer = new Writer(this.#database, options.gate && new WriteGate(options.gate));
+    } catch (error) {
+      this.#database.close();
+      throw databaseError(error, { what: WHAT, file });
+    }
     this.#hot = new HotSessions(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
     this.#index = new SessionIndex(this.#sql, this.#writer);
     this.#sweeper = new Sweeper(this.#sql, this.#writer, {

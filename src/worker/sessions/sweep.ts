@@ -79,6 +79,9 @@ export class Sweeper {
 
   /** Forgets the oldest messages of a session as far as they are past their age; returns how many were looked at. */
   #forget(id: number, first: number, next: number, since: number, limit: number): number {
+    // Most sessions have nothing that is old: their oldest row says so, and the others are not read.
+    const [oldest] = this.#sql.times.all(id, first, next, 1);
+    if (oldest !== undefined && (oldest[1] as number) >= since) return 1;
     const rows = this.#sql.times.all(id, first, next, limit);
     const kept = rows.find(([, at]) => (at as number) >= since)?.[0];
     const from = kept === undefined ? ((rows.at(-1)?.[0] as number | undefined) ?? next - 1) + 1 : (kept as number);
@@ -89,6 +92,6 @@ export class Sweeper {
         this.#sql.setFirst.run(id, from);
       });
     }
-    return rows.length;
+    return Math.max(1, rows.length);
   }
 }
