@@ -188,6 +188,19 @@ describe.each(PROVIDERS)('%s', (provider) => {
     expect(body).toContain('iVBORw0KGgo=');
   });
 
+  // The mock ends every answer of the Responses API as a complete one.
+  it.skipIf(provider === 'openai').each([true, false])(
+    'an answer of blanks that ran out of tokens is a failure - streamed %s',
+    async (streamed) => {
+      mock.onMessage('hello', { content: '', finishReason: 'length' });
+      const failure = await failureOf(deltas(await agent(provider), turnOf('hello', { streamed })));
+      expect(failure).toMatchObject({
+        code: 'ORRERY_MODEL_FAILED',
+        message: expect.stringMatching(/limit of tokens.*maxOutputTokens/),
+      });
+    },
+  );
+
   it('a refusal is final when the key is wrong', async () => {
     mock.nextRequestError(401, { message: 'Incorrect key', type: 'authentication_error' });
     await expect(deltas(await agent(provider), turnOf('hello'))).rejects.toMatchObject({

@@ -1,10 +1,11 @@
 /** Holds the parts of model agents that need no server: addresses, prompts, and what a failure means. */
 import { describe, expect, it } from 'vitest';
-import type { ModelMessage } from 'ai';
+import type { ModelMessage, ToolSet } from 'ai';
 import type { ChatMessage } from '../../src/protocol/messages.ts';
 import { modelError, retryAfter } from '../../src/worker/models/errors.ts';
-import { promptOf } from '../../src/worker/models/prompt.ts';
+import { messagesOf, promptOf } from '../../src/worker/models/prompt.ts';
 import { modelMessageOf } from '../../src/worker/sessions/convert.ts';
+import { withToolNames } from '../../src/worker/models/tool-step.ts';
 import { modelAddress } from '../../src/worker/models/providers.ts';
 
 const user = (text: string): unknown => ({ role: 'user', content: [{ type: 'text', text }] });
@@ -62,6 +63,21 @@ describe('promptOf', () => {
     );
   });
 
+  it('leaves out what says nothing but blanks, for calls with tools, too', () => {
+    const blank: ModelMessage[] = [
+      { role: 'system', content: ' ' },
+      { role: 'user', content: '   ' },
+      { role: 'assistant', content: ' \n' },
+      { role: 'assistant', content: [{ type: 'text', text: '\n' }] },
+      { role: 'user', content: [{ type: 'text', text: '\t' }] },
+    ];
+    expect(promptOf('anthropic', blank)).toEqual([]);
+    expect(messagesOf('anthropic', blank)).toEqual([]);
+    const call = { type: 'tool-call', toolCallId: 'c', toolName: 'look', input: {} } as const;
+    const step: ModelMessage = { role: 'assistant', content: [{ type: 'text', text: ' \n' }, call] };
+    expect(messagesOf('anthropic', [step])).toEqual([{ role: 'assistant', content: [call] }]);
+  });
+
   it('takes text parts in their order in place of the content', () => {
     const parts = [
       { type: 'text', text: 'before' },
@@ -96,6 +112,27 @@ describe('promptOf', () => {
           { type: 'text', text: '[image image file:///etc/passwd]' },
         ],
       },
+    ]);
+  });
+});
+
+describe('a tool that there is not', () => {
+  it('is called by a name that providers take back', () => {
+    const step: ModelMessage = {
+      role: 'assistant',
+      content: ['no such tool', 'x'.repeat(99), '', 'my.own'].map((toolName) => ({
+        type: 'tool-call',
+        toolCallId: 'c',
+        toolName,
+        input: {},
+      })),
+    };
+    const { content } = withToolNames(step, { 'my.own': {} as ToolSet[string] });
+    expect(content).toMatchObject([
+      { toolName: 'no_such_tool' },
+      { toolName: 'x'.repeat(64) },
+      { toolName: 'unknown' },
+      { toolName: 'my.own' },
     ]);
   });
 });

@@ -5,6 +5,7 @@ import { type Encoding, framingOf } from '../../src/protocol/encodings.ts';
 import { UNKNOWN_MODEL, limitsOf } from '../../src/protocol/models.ts';
 import { loadImage } from '../../src/main/tokens/images.ts';
 import { promptBudget } from '../../src/worker/models/chain.ts';
+import { promptOf } from '../../src/worker/models/prompt.ts';
 import { countMessages, openEncoder } from '../../src/worker/tokenizer/index.ts';
 import { keptFrom, sinceSummary, summaryMessage } from '../../src/worker/runtime/compaction.ts';
 import { type Counter, countMessage, counterOf, mostTokens } from '../../src/worker/runtime/measure.ts';
@@ -41,9 +42,19 @@ describe('what a message costs', () => {
     expect(await countMessage(result('c', 'four words are here'), counter)).toBe(4 + 8 + 4);
     const image: ModelMessage = {
       role: 'user',
-      content: [{ type: 'file', mediaType: 'image/png', data: 'x'.repeat(1e5) }],
+      content: [{ type: 'file', mediaType: 'image/png', data: `data:image/png;base64,${'x'.repeat(1e5)}` }],
     };
     expect(await countMessage(image, counter)).toBe(4 + 1_000);
+  });
+
+  it('counts a file by what the model is shown of it, which of a long address is its beginning', async () => {
+    const data = `https://example.org/${'word/'.repeat(40_000)}`;
+    const file: ModelMessage = { role: 'user', content: [{ type: 'file', mediaType: 'text/plain', data }] };
+    const [shown] = promptOf('openai', [file]);
+    const text = /"text":"(.*?)"/.exec(JSON.stringify(shown))?.[1] ?? '';
+    expect(text).toMatch(/^\[file text\/plain https:\/\/example\.org\/.*…\]$/);
+    expect(text.length).toBeLessThan(400);
+    expect(await countMessage(file, counter)).toBe(4 + (await counter.count(text)));
   });
 
   it('is never more than is told without counting', async () => {

@@ -8,6 +8,7 @@ import type {
   LanguageModelV4Content,
   LanguageModelV4StreamPart,
 } from '@ai-sdk/provider';
+import { isBlank } from './mention.ts';
 import { type FinishPart, type StepCall, type StepEnd, checkedEnd, usageOf } from './step.ts';
 
 /**
@@ -24,7 +25,7 @@ export async function plainStep(
   const { content, finishReason, usage } = await model.doGenerate(options);
   const text = textOf(content);
   // Looked at before the text is given, so that a call that failed can be made again.
-  return new WholeStep(name, text, checkedEnd(name, { type: 'finish', finishReason, usage }, text !== ''));
+  return new WholeStep(name, text, checkedEnd(name, { type: 'finish', finishReason, usage }, !isBlank(text)));
 }
 
 class StreamedStep implements StepCall {
@@ -90,9 +91,9 @@ class WholeStep implements StepCall {
 }
 
 async function endOf(name: string, text: string, finish: FinishPart | undefined): Promise<StepEnd> {
-  const end = checkedEnd(name, finish, text !== '');
+  const end = checkedEnd(name, finish, !isBlank(text));
   return {
-    messages: text === '' ? [] : [{ role: 'assistant', content: text }],
+    messages: isBlank(text) ? [] : [{ role: 'assistant', content: text }],
     usage: usageOf(end),
     finishReason: end.finishReason.unified,
     goesOn: false,

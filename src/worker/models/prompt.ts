@@ -10,6 +10,7 @@ import type {
 } from '@ai-sdk/provider';
 import type { FilePart, ImagePart, ModelMessage, TextPart } from 'ai';
 import { resultText } from '../sessions/convert.ts';
+import { INLINE_IMAGE, isBlank, mentionOf, nameOf } from './mention.ts';
 import type { ProviderName } from './providers.ts';
 
 type UserContent = LanguageModelV4TextPart | LanguageModelV4FilePart;
@@ -17,7 +18,7 @@ type UserContent = LanguageModelV4TextPart | LanguageModelV4FilePart;
 /**
  * Builds the prompt of a call without tools.
  *
- * Messages without any content are left out, since providers refuse them, and what was said with tools is told in words: a
+ * Messages without any content or of blanks alone are left out, since providers refuse them, and what was said with tools is told in words: a
  * prompt with calls in it is refused where no tools are offered. Anthropic takes system messages only before the conversation,
  * so there later ones move to its front.
  */
@@ -50,14 +51,14 @@ function convert(message: ModelMessage): LanguageModelV4Message | undefined {
   const { role, content } = message;
   switch (role) {
     case 'system':
-      return content === '' ? undefined : { role, content };
+      return isBlank(content) ? undefined : { role, content };
     case 'user': {
       const parts = typeof content === 'string' ? textParts(content) : content.flatMap(userPart);
       return parts.length === 0 ? undefined : { role, content: parts };
     }
     case 'assistant': {
       const text = typeof content === 'string' ? content : saidText(content);
-      return text === '' ? undefined : { role, content: [{ type: 'text', text }] };
+      return isBlank(text) ? undefined : { role, content: [{ type: 'text', text }] };
     }
     case 'tool': {
       const results = content.flatMap((part) => (part.type === 'tool-result' ? textParts(resultText(part)) : []));
@@ -69,7 +70,7 @@ function convert(message: ModelMessage): LanguageModelV4Message | undefined {
 
 function saidText(content: Exclude<Extract<ModelMessage, { role: 'assistant' }>['content'], string>): string {
   const texts = content.flatMap((part) => {
-    if (part.type === 'text') return part.text === '' ? [] : [part.text];
+    if (part.type === 'text') return isBlank(part.text) ? [] : [part.text];
     return part.type === 'tool-call' ? [`[called ${part.toolName} with ${JSON.stringify(part.input)}]`] : [];
   });
   return texts.join('\n');
@@ -77,7 +78,14 @@ function saidText(content: Exclude<Extract<ModelMessage, { role: 'assistant' }>[
 
 function checkedMessage(message: ModelMessage): ModelMessage | undefined {
   if (message.content.length === 0) return undefined;
-  if (message.role === 'user' && typeof message.content !== 'string') {
+  if (typeof message.content === 'string') return isBlank(message.content) ? undefined : message;
+  if (message.role === 'assistant') {
+    const content = message.content.filter((part) => part.type !== 'text' || !isBlank(part.text));
+    if (content.length === message.content.length) return message;
+    // Thoughts alone are refused as well.
+    return content.some(({ type }) => type !== 'reasoning') ? { ...message, content } : undefined;
+  }
+  if (message.role === 'user') {
     const parts = message.content.flatMap(userPart);
     const content = parts.map((part) => (part.type === 'text' ? part : sdkFile(part)));
     return content.length === 0 ? undefined : { ...message, content };
@@ -97,34 +105,18 @@ function userPart(part: TextPart | ImagePart | FilePart): UserContent[] {
 }
 
 function textParts(text: string): LanguageModelV4TextPart[] {
-  return text === '' ? [] : [{ type: 'text', text }];
-}
-
-function userFile(part: ImagePart | FilePart): UserContent {
-  const data = part.type === 'file' ? part.data : part.image;
-  const { mediaType = 'image' } = part;
-  if (typeof data !== 'string') return { type: 'text', text: mention('file', '', undefined, mediaType) };
-  if (part.type === 'image' || mediaType.startsWith('image')) return image(data, mediaType);
-  const known = mediaType === 'application/octet-stream' ? undefined : mediaType;
-  return { type: 'text', text: mention('file', data, part.filename, known) };
+  return isBlank(text) ? [] : [{ type: 'text', text }];
 }
 
 /** An address is handed to the provider, which fetches it itself: a worker never opens addresses that users wrote. */
-function image(address: string, mediaType: string): UserContent {
-  const inline = /^data:(image\/[\w.+-]+);base64,/i.exec(address);
+function userFile(part: ImagePart | FilePart): UserContent {
+  const named = mentionOf(part);
+  const data = part.type === 'file' ? part.data : part.image;
+  if (named !== undefined || typeof data !== 'string') return { type: 'text', text: named ?? nameOf(part) };
+  const inline = INLINE_IMAGE.exec(data);
   if (inline?.[1] !== undefined) {
-    const data = address.slice(inline[0].length);
-    return { type: 'file', mediaType: inline[1].toLowerCase(), data: { type: 'data', data } };
+    const bytes = data.slice(inline[0].length);
+    return { type: 'file', mediaType: inline[1].toLowerCase(), data: { type: 'data', data: bytes } };
   }
-  const url = URL.parse(address);
-  if (url?.protocol !== 'https:' && url?.protocol !== 'http:') {
-    return { type: 'text', text: mention('image', address, undefined, mediaType) };
-  }
-  return { type: 'file', mediaType, data: { type: 'url', url } };
-}
-
-/** What a provider cannot take is named, so that the model can say what it did not see. */
-function mention(kind: string, address: string, name: string | undefined, mediaType: string | undefined): string {
-  const facts = [name, mediaType, address.startsWith('data:') ? undefined : address];
-  return `[${[kind, ...facts.filter((fact) => fact !== undefined && fact !== '')].join(' ')}]`;
+  return { type: 'file', mediaType: part.mediaType ?? 'image', data: { type: 'url', url: new URL(data) } };
 }

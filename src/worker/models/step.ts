@@ -34,6 +34,10 @@ export function checkedEnd(model: string, end: FinishPart | undefined, said: boo
   if (reason === 'content-filter' && !said) {
     throw new OrreryError('ORRERY_MODEL_FAILED', `${model}: the provider's content filter held the answer back`);
   }
+  if (reason === 'length' && !said) {
+    const message = `${model}: the answer reached its limit of tokens before it said anything; allow it more by \`maxOutputTokens\``;
+    throw new OrreryError('ORRERY_MODEL_FAILED', message, { details: { model } });
+  }
   return end;
 }
 

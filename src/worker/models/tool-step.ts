@@ -8,6 +8,7 @@
  */
 import type { LanguageModelV4, LanguageModelV4StreamPart } from '@ai-sdk/provider';
 import type { ModelMessage, TextStreamPart, ToolSet } from 'ai';
+import { isBlank } from './mention.ts';
 import { type FinishPart, type StepCall, type StepEnd, checkedEnd, usageOf } from './step.ts';
 
 /** A tool's call, as the loop hears of it. */
@@ -123,9 +124,10 @@ class ToolStep implements StepCall {
   }
 
   async end(): Promise<StepEnd> {
-    const finish = checkedEnd(this.#options.name, this.#watch.finish, this.#said !== '');
+    const { name, tools } = this.#options;
+    const finish = checkedEnd(name, this.#watch.finish, !isBlank(this.#said) || this.#answered > 0);
     return {
-      messages: await this.#messages(),
+      messages: (await this.#messages()).map((message) => withToolNames(message, tools)),
       usage: usageOf(finish),
       finishReason: finish.finishReason.unified,
       goesOn: this.#answered > 0 || this.#watch.disobeyed,
@@ -159,6 +161,20 @@ class ToolStep implements StepCall {
     return '';
   }
 }
+
+/** A call of a tool that there is not goes back to the provider as a call, too, and providers take names of one kind only. */
+export function withToolNames(message: ModelMessage, tools: ToolSet): ModelMessage {
+  const rename = <T extends { readonly type: string }>(part: T): T =>
+    'toolName' in part && typeof part.toolName === 'string' && !Object.hasOwn(tools, part.toolName)
+      ? { ...part, toolName: part.toolName.replaceAll(/[^\w-]/g, '_').slice(0, MAX_TOOL_NAME) || 'unknown' }
+      : part;
+  if (message.role === 'assistant' && typeof message.content !== 'string') {
+    return { ...message, content: message.content.map(rename) };
+  }
+  return message.role === 'tool' ? { ...message, content: message.content.map(rename) } : message;
+}
+
+const MAX_TOOL_NAME = 64;
 
 const CALL_PARTS: ReadonlySet<string> = new Set([
   'tool-call',

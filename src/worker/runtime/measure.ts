@@ -7,6 +7,7 @@ import type { Encoding, Framing } from '../../protocol/encodings.ts';
 import { framingOf } from '../../protocol/encodings.ts';
 import { codeOf } from '../../protocol/errors.ts';
 import type { AgentTokens } from '../definition.ts';
+import { mentionOf } from '../models/mention.ts';
 
 /** A message in a prompt, with its tokens once somebody counted them. */
 export interface Line {
@@ -87,7 +88,7 @@ function fixedTokens({ content }: ModelMessage, framing: Framing): number {
   if (typeof content === 'string') return total;
   for (const part of content) {
     if (part.type === 'tool-call' || part.type === 'tool-result') total += CALL_TOKENS;
-    if (part.type === 'image' || (part.type === 'file' && part.mediaType.startsWith('image'))) total += IMAGE_TOKENS;
+    if ((part.type === 'image' || part.type === 'file') && mentionOf(part) === undefined) total += IMAGE_TOKENS;
     if (part.type === 'tool-result' && part.output.type === 'content') {
       total += part.output.value.filter(({ type }) => type !== 'text').length * IMAGE_TOKENS;
     }
@@ -103,8 +104,7 @@ function textsOf({ content }: ModelMessage): readonly string[] {
     if (part.type === 'text' || part.type === 'reasoning') texts.push(part.text);
     else if (part.type === 'tool-call') texts.push(part.toolName, jsonOf(part.input));
     else if (part.type === 'tool-result') texts.push(...resultTexts(part));
-    else if (part.type === 'file' && !part.mediaType.startsWith('image'))
-      texts.push(part.filename ?? '', part.mediaType);
+    else if (part.type === 'file' || part.type === 'image') texts.push(mentionOf(part) ?? '');
   }
   return texts;
 }
