@@ -8,6 +8,7 @@ import {
   type CancelCause,
   type ChatMessage,
   type DeliveryId,
+  type ErrorCode,
   type JoinedMessage,
   NO_USAGE,
   Namespace,
@@ -18,6 +19,8 @@ import {
   type TurnRequest,
   type Usage,
   type UserMessage,
+  codeOf,
+  toWire,
 } from '../protocol/index.ts';
 import type { ModelMessage } from 'ai';
 import type { AgentContext, AgentDefinition, AgentTokens } from './agent.ts';
@@ -340,11 +343,21 @@ function checked(value: unknown, verb: string, turn: AgentTurn): string {
   return value;
 }
 
-/** An agent's own error, with the agent named; an error that already has a code (a model's) keeps it. */
-function agentError(error: unknown, agent: string): unknown {
-  if (error instanceof OrreryError) return error;
+/** What only the host says of a turn: such a turn is run again uncounted, and an agent that throws one of these would be run for ever. */
+const HOSTS_OWN: ReadonlySet<ErrorCode> = new Set(['ORRERY_SLOT_NOT_READY', 'ORRERY_SUPERSEDED']);
+
+/** An agent's own error, with the agent named. A registered code is kept, with its `retryAfterMs`, be it a plain error's or a model's. */
+function agentError(error: unknown, agent: string): OrreryError {
+  const known = codeOf(error);
+  const code = known === undefined || HOSTS_OWN.has(known) ? 'ORRERY_AGENT_FAILED' : known;
+  if (error instanceof OrreryError && code === known) return error;
   const what = error instanceof Error ? `${error.name}: ${error.message}` : `it threw ${kindOf(error)}`;
-  return new OrreryError('ORRERY_AGENT_FAILED', `Agent ${agent} failed: ${what}`, { cause: error, details: { agent } });
+  const { retryAfterMs = -1 } = code === known ? toWire(error) : {};
+  return new OrreryError(code, `Agent ${agent} failed: ${what}`, {
+    cause: error,
+    details: { agent },
+    ...(retryAfterMs < 0 ? {} : { retryAfterMs }),
+  });
 }
 
 function isPromiseLike(value: unknown): value is PromiseLike<unknown> {
