@@ -88,7 +88,7 @@ const REGISTRY = {
   ],
   ORRERY_MODEL_FAILED: ['agent', false, 502, 'The model provider refused the call; its answer is the cause.'],
   ORRERY_MODEL_ENDLESS: ['agent', false, 502, 'The model still called tools at its last step: raise `maxSteps`.'],
-  ORRERY_MODEL_UNAVAILABLE: ['agent', true, 502, 'The model provider did not answer; the call is tried again.'],
+  ORRERY_MODEL_UNAVAILABLE: ['agent', true, 502, 'Once the host has given up, send the message again later.'],
 
   ORRERY_UNCLONEABLE: ['protocol', false, 500, 'Only plain data crosses a thread boundary.'],
   ORRERY_PROTOCOL: ['protocol', false, 500, 'The two sides disagree about the contract: report it.'],
