@@ -41,6 +41,22 @@ describe('POST /api/chat', () => {
     expect(again.json).toEqual(first.json);
   });
 
+  test.each([
+    ['naemspace', 'did you mean `namespace`?'],
+    ['session', 'did you mean `namespace`?'],
+    ['Agent', 'did you mean `agent`?'],
+    ['qqqqq', 'got "qqqqq"'],
+  ])('refuses a body with the unknown key %s, and says what is known', async (key, end) => {
+    await using g = await startGateway();
+    const answer = await post(`${g.url}/api/chat`, { message: 'hello', [key]: 'bob' });
+    expect(answer.status).toBe(400);
+    const { code, message } = answer.json['error'] as unknown as { readonly code: string; readonly message: string };
+    expect(code).toBe('ORRERY_BAD_REQUEST');
+    expect(message).toContain(`the keys message, namespace, agent, metadata, queue, id, got "${key}"`);
+    expect(message.endsWith(end)).toBe(true);
+    expect(g.host.received).toEqual([]);
+  });
+
   test('passes the agent on as named outright, and an unknown one is a 404', async () => {
     await using g = await startGateway();
     await post(`${g.url}/api/chat`, { message: 'hello', agent: 'echo' });

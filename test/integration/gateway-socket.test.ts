@@ -192,6 +192,7 @@ describe('other frames', () => {
     ['an unknown type', '{"type":"tool_approval_response"}'],
     ['a chat without a message', '{"type":"chat","id":"m1"}'],
     ['a chat with a bad namespace', '{"type":"chat","message":"x","namespace":"::"}'],
+    ['a chat with an unknown key', '{"type":"chat","message":"x","sesion":"bob"}'],
     ['a cancel without an id', '{"type":"cancel"}'],
   ])('get an error and keep the connection - %s', async (_what, frame) => {
     await using g = await startGateway();
@@ -201,6 +202,20 @@ describe('other frames', () => {
     expect(error?.['code']).toMatch(/^ORRERY_BAD_(REQUEST|NAMESPACE)$/);
     socket.send({ type: 'chat', message: 'still here' });
     expect(await socket.next('response')).toMatchObject({ message: 'still here' });
+  });
+
+  test('with a key that a chat does not know name it, the known ones and the one that was probably meant', async () => {
+    await using g = await startGateway();
+    using socket = await TestSocket.open(g.url);
+    socket.send({ type: 'chat', id: 'm1', message: 'x', naemspace: 'bob' });
+    expect(await socket.next('error')).toMatchObject({
+      id: 'm1',
+      error: {
+        message:
+          'Expected the keys type, message, namespace, agent, metadata, queue, id, got "naemspace"; did you mean `namespace`?',
+      },
+    });
+    expect(g.host.received).toEqual([]);
   });
 
   test('that are binary get an error', async () => {

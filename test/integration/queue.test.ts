@@ -231,6 +231,20 @@ describe('queue modes over the gateway', () => {
       [200, 'loop x', 'loop x | y'],
       [200, 'y', 'loop x | y'],
     ]);
+    // Who was joined says which delivery's turn answered; who led it says nothing.
+    const by = answers.map(({ json }) => json['by']);
+    expect(by).toEqual([
+      undefined,
+      undefined,
+      expect.any(String),
+      undefined,
+      undefined,
+      expect.any(String),
+      undefined,
+      expect.any(String),
+    ]);
+    expect(new Set(by.filter(Boolean)).size).toBe(3);
+    expect((await chat('three', 'room:1')).json).toEqual(answers[2]?.json);
   });
 
   test('gateway - a WebSocket asks for a mode too, and one that is none is refused', async () => {
@@ -250,10 +264,17 @@ describe('queue modes over the gateway', () => {
       ['hold one', 'hold one+two'],
       ['two', 'hold one+two'],
     ]);
+    expect(responses.map((frame) => 'by' in frame)).toEqual([false, true]);
     chat('three', 'jump');
-    expect(await socket.next('error')).toMatchObject({ id: 'three', error: { code: 'ORRERY_BAD_REQUEST' } });
+    expect(await socket.next('error')).toMatchObject({
+      id: 'three',
+      error: { code: 'ORRERY_BAD_REQUEST', message: expect.stringMatching(/followup, .*got "jump"$/) },
+    });
     const refused = await post(`${url}/api/chat`, { message: 'x', queue: 7 });
     expect(refused.status).toBe(400);
-    expect(refused.json['error']).toMatchObject({ code: 'ORRERY_BAD_REQUEST' });
+    expect(refused.json['error']).toMatchObject({
+      code: 'ORRERY_BAD_REQUEST',
+      message: expect.stringMatching(/got 7$/),
+    });
   });
 });

@@ -227,6 +227,13 @@ describe('configuration', () => {
         'channels.c.queue.mode: expected "followup" or "collect" or "interrupt" or "steer", got "next"',
       ),
     ]);
+    for (const pattern of ['c:*:bob', '*bob', 'c:**', 'c:*.*']) {
+      expect(issues(queueOf({ sessions: { [pattern]: 'collect' } }))).toEqual([
+        expect.stringMatching(
+          /^channels\.c\.queue\.sessions\["[^"]+"\]: expected a pattern with one `\*` at most, at its end;/,
+        ),
+      ]);
+    }
     expect(issues(queueOf({ sessions: { 'c:*': 'next' } }))[0]).toContain('channels.c.queue.sessions["c:*"]: expected');
   });
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { BUILTINS, isBuiltinName } from '../../protocol/builtins.ts';
 import { OrreryError } from '../../protocol/index.ts';
 import { isPlainObject } from './environment.ts';
-import { type Issue, type Shower, didYouMean } from './issues.ts';
+import { type Issue, type Shower, didYouMean, valueAt } from './issues.ts';
 
 /** Names of agents and channels: they stand in runtime ids, namespaces and URLs, so `#`, `:` and `/` are not for them. */
 export const NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
@@ -76,6 +76,7 @@ export function checkRelations(value: unknown, context: CheckContext): Issue[] {
         also: '"terminal" is the channel of `orrery chat`',
       });
     }
+    issues.push(...checkQueuePatterns(name, channel));
     const agent = isPlainObject(channel) ? channel['agent'] : undefined;
     if (typeof agent === 'string') issues.push(...checkReference(['channels', name, 'agent'], agent, names, context));
   }
@@ -86,6 +87,23 @@ export function checkRelations(value: unknown, context: CheckContext): Issue[] {
     if (typeof agent === 'string') issues.push(...checkReference(['routing', i, 'agent'], agent, names, context));
   }
   return [...issues, ...checkSessions(value['sessions']), ...checkOrder(value)];
+}
+
+/** Patterns are prefixes: a `*` that stands elsewhere would match nothing, silently. */
+function checkQueuePatterns(channel: string, value: unknown): Issue[] {
+  const sessions = valueAt(value, ['queue', 'sessions']);
+  if (!isPlainObject(sessions)) return [];
+  return Object.keys(sessions).flatMap((pattern): Issue[] => {
+    const star = pattern.indexOf('*');
+    if (star === -1 || star === pattern.length - 1) return [];
+    return [
+      {
+        path: ['channels', channel, 'queue', 'sessions', pattern],
+        expected: 'a pattern with one `*` at most, at its end',
+        also: `"${pattern.slice(0, star + 1)}" is one, and matches all that begins so`,
+      },
+    ];
+  });
 }
 
 /** Finds gateways that would be open to everybody; kept apart because it has a code of its own. */

@@ -10,6 +10,7 @@ import {
   type UserMessage,
   isQueueMode,
 } from '../../../protocol/index.ts';
+import { didYouMean } from '../../../lib/did-you-mean.ts';
 
 /** A message on its way in. */
 export interface Ask {
@@ -39,6 +40,8 @@ export const MAX_ID_LENGTH = 256;
 export const MAX_NAMESPACE_LENGTH = 1024;
 /** Keys of a message's metadata. */
 export const MAX_METADATA_KEYS = 64;
+/** Characters of a caller's word that an error repeats. */
+const MAX_SHOWN = 60;
 
 const NO_METADATA: Readonly<Record<string, string>> = Object.freeze({});
 /** Segments that are written as they are; made-up ids always are. */
@@ -73,8 +76,39 @@ export function readId(id: unknown, what: string): string {
   throw bad(`Expected ${what} to be 1 to ${MAX_ID_LENGTH} printable ASCII characters`);
 }
 
-/** Reads `{message, namespace?, agent?, metadata?, queue?, id?}`; `root` is the channel's namespace in its written form. */
-export function readChat(root: string, body: JsonObject): ChatAsk {
+/** What a body of `/api/chat` may have. */
+export const CHAT_KEYS: readonly string[] = ['message', 'namespace', 'agent', 'metadata', 'queue', 'id'];
+/** What a `chat` frame may have. */
+export const CHAT_FRAME_KEYS: readonly string[] = ['type', ...CHAT_KEYS];
+
+/** Other interfaces' words for ours: no spelling leads from one to the other. */
+const SYNONYMS: ReadonlyMap<string, string> = new Map([
+  ['session', 'namespace'],
+  ['session_id', 'namespace'],
+  ['sessionId', 'namespace'],
+  ['conversation', 'namespace'],
+  ['model', 'agent'],
+  ['mode', 'queue'],
+  ['content', 'message'],
+  ['text', 'message'],
+  ['prompt', 'message'],
+]);
+
+/** Refuses what it does not know: a misspelt `namespace` would otherwise give each message a session of its own. */
+function checkKeys(body: JsonObject, known: readonly string[]): void {
+  const unknown = Object.keys(body).find((key) => !known.includes(key));
+  if (unknown === undefined) return;
+  const near = SYNONYMS.get(unknown) ?? didYouMean(unknown.slice(0, MAX_SHOWN), known);
+  const meant = near === undefined ? '' : `; did you mean \`${near}\`?`;
+  throw bad(`Expected the keys ${known.join(', ')}, got ${shown(unknown)}${meant}`);
+}
+
+/**
+ * Reads `{message, namespace?, agent?, metadata?, queue?, id?}`; `root` is the channel's namespace in its written form,
+ * `known` the keys that may be there.
+ */
+export function readChat(root: string, body: JsonObject, known: readonly string[] = CHAT_KEYS): ChatAsk {
+  checkKeys(body, known);
   const message = body['message'];
   if (typeof message !== 'string' || message === '') {
     throw bad(`Expected \`message\` to be a string that is not empty, got ${kindOf(message)}`);
@@ -98,7 +132,14 @@ export function readChat(root: string, body: JsonObject): ChatAsk {
 function readQueue(value: unknown): QueueMode | undefined {
   if (value === undefined || value === null) return undefined;
   if (isQueueMode(value)) return value;
-  throw bad(`Expected \`queue\` to be one of ${QUEUE_MODES.join(', ')}, got ${kindOf(value)}`);
+  throw bad(`Expected \`queue\` to be one of ${QUEUE_MODES.join(', ')}, got ${shown(value)}`);
+}
+
+/** Shows a short value that cannot be a secret: a mode's, or a key. */
+function shown(value: unknown): string {
+  if (typeof value === 'number' || typeof value === 'boolean') return String(value);
+  if (typeof value !== 'string' || value === '') return kindOf(value);
+  return JSON.stringify(value.length > MAX_SHOWN ? `${value.slice(0, MAX_SHOWN - 3)}...` : value);
 }
 
 /**

@@ -2,6 +2,7 @@
 import {
   type Accepted,
   type DeliveredReply,
+  type DeliveryId,
   type DeliveryListener,
   OrreryError,
   toWire,
@@ -78,6 +79,11 @@ export class Intake {
       ...(ask.queue === undefined ? {} : { queue: ask.queue }),
     };
   }
+}
+
+/** Tells the delivery whose turn answered a message that was joined to it; nothing where its own turn did. */
+export function byOf({ by }: DeliveredReply): { readonly by?: DeliveryId } {
+  return by === undefined ? {} : { by };
 }
 
 function answerOf(id: string, duplicate: Extract<Accepted, { status: 'duplicate' }>): DeliveredReply {

@@ -10,7 +10,7 @@ import { MAX_NAMESPACE_LENGTH, readChat, readObject } from './ask.ts';
 import { completionHandler } from './completions.ts';
 import { describeError, openAiBody, plainBody } from './errors.ts';
 import type { GatewayHost } from './host.ts';
-import type { Intake } from './intake.ts';
+import { type Intake, byOf } from './intake.ts';
 import { loginRoutes } from './login.ts';
 import type { Role } from './logins.ts';
 import { controlRoutes, healthRoutes, modelRoutes, tokenRoutes } from './operations.ts';
@@ -142,8 +142,9 @@ function chatHandler(root: string, intake: Intake): (request: FastifyRequest) =>
   return async (request) => {
     intake.check();
     const ask = readChat(root, readObject(request.body));
-    const { message, agent, usage } = await intake.ask(ask);
-    return { message: message.content, namespace: ask.echo, agent, usage, id: ask.id };
+    const reply = await intake.ask(ask);
+    const { message, agent, usage } = reply;
+    return { message: message.content, namespace: ask.echo, agent, usage, id: ask.id, ...byOf(reply) };
   };
 }
 

@@ -2,10 +2,10 @@
 import type { Logger } from 'pino';
 import type { WebSocket } from '@fastify/websocket';
 import { OrreryError } from '../../../protocol/index.ts';
-import { type ChatAsk, type JsonObject, bad, isObject, kindOf, readChat, readId } from './ask.ts';
+import { CHAT_FRAME_KEYS, type ChatAsk, type JsonObject, bad, isObject, kindOf, readChat, readId } from './ask.ts';
 import { DeltaTrack } from './deltas.ts';
 import { describeError } from './errors.ts';
-import type { Intake } from './intake.ts';
+import { type Intake, byOf } from './intake.ts';
 
 /** Messages of one connection that may be under way at once. */
 export const MAX_IN_FLIGHT = 32;
@@ -121,7 +121,7 @@ export class SocketConnection {
     const { type, id } = frame;
     switch (type) {
       case 'chat':
-        this.#chat(readChat(this.#o.root, frame));
+        this.#chat(readChat(this.#o.root, frame, CHAT_FRAME_KEYS));
         return;
       case 'cancel':
         this.#cancel(readId(id, '`id`'));
@@ -183,7 +183,15 @@ export class SocketConnection {
       if (rest === undefined) this.#send({ type: 'reset', id });
       const text = rest ?? message;
       if (text !== '') this.#send({ type: 'text_delta', id, text });
-      this.#send({ type: 'response', id, message, namespace: echo, agent: reply.agent, usage: reply.usage });
+      this.#send({
+        type: 'response',
+        id,
+        message,
+        namespace: echo,
+        agent: reply.agent,
+        usage: reply.usage,
+        ...byOf(reply),
+      });
     } catch (error) {
       this.#fail(id, error);
     } finally {
