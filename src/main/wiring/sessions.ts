@@ -1,12 +1,20 @@
 /** Owns what the slots are told of sessions, and the way to them from main: which slot is asked. It opens no store. */
 import { join } from 'node:path';
 import { writeGateWord } from '../../lib/write-gate.ts';
-import { Namespace, OrreryError, type SessionsTask, type StoredMessage } from '../../protocol/index.ts';
+import { Namespace, OrreryError, type SessionsTask, type StoredMessage, codeOf } from '../../protocol/index.ts';
 import type { Sessions } from '../api.ts';
 import type { ResolvedConfig } from '../config/types.ts';
 import { sessionKey } from '../delivery/index.ts';
 import { type Pool, type Slot, rendezvous } from '../pool/index.ts';
 import type { HostedAgents } from './agents.ts';
+
+/** Slots that one question is put to. */
+const MAX_TRIES = 3;
+const SLOT_ENDS: ReadonlySet<string> = new Set([
+  'ORRERY_WORKER_EXITED',
+  'ORRERY_WORKER_UNRESPONSIVE',
+  'ORRERY_WORKER_OUT_OF_MEMORY',
+]);
 
 /** The file in `dataDir`. */
 const SESSIONS_FILE = 'sessions.db';
@@ -33,22 +41,52 @@ export class HostedSessions implements Sessions {
 
   async read(agent: string, namespace: string, o: { maxMessages?: number } = {}): Promise<readonly StoredMessage[]> {
     const key = this.#check(agent, namespace);
-    const messages = await this.#slotOf(agent, key).remote.host.history(agent, key, o.maxMessages);
+    const messages = await this.#ask(
+      () => this.#slotOf(agent, key),
+      (slot) => slot.remote.host.history(agent, key, o.maxMessages),
+    );
     if (messages.length === 0) throw missing(agent, key);
     return messages;
   }
 
   async clear(agent: string, namespace: string): Promise<void> {
     const key = this.#check(agent, namespace);
-    if (!(await this.#slotOf(agent, key).remote.host.clearSession(agent, key))) throw missing(agent, key);
+    let tries = 0;
+    const cleared = await this.#ask(
+      () => this.#slotOf(agent, key),
+      (slot) => {
+        tries += 1;
+        return slot.remote.host.clearSession(agent, key);
+      },
+    );
+    // The thread that died may have cleared it before.
+    if (!cleared && tries === 1) throw missing(agent, key);
   }
 
   async list(agent: string, prefix?: string): Promise<readonly string[]> {
     this.#known(agent);
     const below = prefix === undefined ? undefined : Namespace.parse(prefix).key;
-    const slots = this.#shared ? [this.#freest()] : [...new Set(this.#agents.slotsOf(agent).values())].filter(isUp);
+    if (this.#shared) {
+      return this.#ask(
+        () => this.#freest(),
+        (slot) => slot.remote.host.listSessions(agent, below),
+      );
+    }
+    const slots = [...new Set(this.#agents.slotsOf(agent).values())].filter(isUp);
     const lists = await Promise.all(slots.map((slot) => slot.remote.host.listSessions(agent, below)));
     return lists.flat();
+  }
+
+  /** Asks another slot when one dies under the question; of sessions in memory there is only one to ask. */
+  async #ask<T>(slotOf: () => Slot, question: (slot: Slot) => Promise<T>): Promise<T> {
+    for (let tries = 1; ; tries++) {
+      const slot = slotOf();
+      try {
+        return await question(slot);
+      } catch (error) {
+        if (!this.#shared || tries === MAX_TRIES || !SLOT_ENDS.has(codeOf(error) ?? '')) throw error;
+      }
+    }
   }
 
   /** Returns the namespace in its written form. */
