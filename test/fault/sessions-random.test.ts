@@ -68,53 +68,59 @@ const step = fc.record({
   ),
 });
 
-test('sessions - under random kills each message is answered once, in order, on all that was said before, and stored once', async () => {
-  let committedBeforeDeath = 0;
-  await fc.assert(
-    fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 12 }), async (steps) => {
-      calls.clear();
-      await using host = await startHost({
-        agents: {
-          // Its replicas are on both threads: a session is served by either while the other comes back.
-          model: { use: fixture('dies-after'), replicas: 2, env: ['MODEL_URL'] },
-          killer: actor({ replicas: 2 }),
-        },
-        restarts: { maxRestarts: 1_000, backoffMinMs: 1, backoffMaxMs: 2 },
-        // Other turns of a runtime that ends its thread are suspects too, and are charged.
-        delivery: { maxAttempts: 100 },
-      });
-      const asked = new Map<number, string[]>();
-      const answers: Promise<readonly [session: number, text: string, answer: string]>[] = [];
-      const kills: Promise<unknown>[] = [];
-      for (const [i, { session, kill }] of steps.entries()) {
-        if (kill === 'neighbour') kills.push(host.outcome('killer', 'crash 2', `killer-${i}`));
-        const text = typeof kill === 'number' ? `m${i} die ${kill}` : `m${i}`;
-        asked.set(session, [...(asked.get(session) ?? []), text]);
-        answers.push(host.ask('model', text, `s${session}`).then((answer) => [session, text, answer] as const));
-      }
-      const heard = await Promise.all(answers);
-      await Promise.all(kills);
+const PATIENCE = { timeout: 180_000 };
 
-      for (const [session, texts] of asked) {
-        const replies = heard.filter(([s]) => s === session).map(([, , answer]) => answer);
-        // In order, and each on all that was said before it.
-        expect(replies).toEqual(texts.map((text, n) => `#${n + 1} ${text}`));
-        // The last deaths may still be under way.
-        const stored = await eventually('a thread is up', () =>
-          host.supervisor.sessions.read('model', `test:s${session}`).catch(() => undefined),
-        );
-        expect(stored.map(({ content }) => content)).toEqual(texts.flatMap((text, n) => [text, `#${n + 1} ${text}`]));
-      }
-      for (const [, text] of heard) {
-        const times = calls.get(text) ?? 0;
-        expect(times).toBeGreaterThanOrEqual(1);
-        if (text.includes('die') && times === 1) committedBeforeDeath += 1;
-      }
-      expect(balance(host.status)).toEqual(BALANCED);
-      expect(host.status.messages).toMatchObject({ answered: steps.length + kills.length, pending: 0, dead: 0 });
-    }),
-    { numRuns: 6, endOnFailure: true },
-  );
-  // Some of the deaths came after the commit: then the stored reply was sent, and the model was not asked again.
-  expect(committedBeforeDeath).toBeGreaterThan(0);
-});
+test(
+  'sessions - under random kills each message is answered once, in order, on all that was said before, and stored once',
+  PATIENCE,
+  async () => {
+    let committedBeforeDeath = 0;
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 12 }), async (steps) => {
+        calls.clear();
+        await using host = await startHost({
+          agents: {
+            // Its replicas are on both threads: a session is served by either while the other comes back.
+            model: { use: fixture('dies-after'), replicas: 2, env: ['MODEL_URL'] },
+            killer: actor({ replicas: 2 }),
+          },
+          restarts: { maxRestarts: 1_000, backoffMinMs: 1, backoffMaxMs: 2 },
+          // Other turns of a runtime that ends its thread are suspects too, and are charged.
+          delivery: { maxAttempts: 100 },
+        });
+        const asked = new Map<number, string[]>();
+        const answers: Promise<readonly [session: number, text: string, answer: string]>[] = [];
+        const kills: Promise<unknown>[] = [];
+        for (const [i, { session, kill }] of steps.entries()) {
+          if (kill === 'neighbour') kills.push(host.outcome('killer', 'crash 2', `killer-${i}`));
+          const text = typeof kill === 'number' ? `m${i} die ${kill}` : `m${i}`;
+          asked.set(session, [...(asked.get(session) ?? []), text]);
+          answers.push(host.ask('model', text, `s${session}`).then((answer) => [session, text, answer] as const));
+        }
+        const heard = await Promise.all(answers);
+        await Promise.all(kills);
+
+        for (const [session, texts] of asked) {
+          const replies = heard.filter(([s]) => s === session).map(([, , answer]) => answer);
+          // In order, and each on all that was said before it.
+          expect(replies).toEqual(texts.map((text, n) => `#${n + 1} ${text}`));
+          // The last deaths may still be under way.
+          const stored = await eventually('a thread is up', () =>
+            host.supervisor.sessions.read('model', `test:s${session}`).catch(() => undefined),
+          );
+          expect(stored.map(({ content }) => content)).toEqual(texts.flatMap((text, n) => [text, `#${n + 1} ${text}`]));
+        }
+        for (const [, text] of heard) {
+          const times = calls.get(text) ?? 0;
+          expect(times).toBeGreaterThanOrEqual(1);
+          if (text.includes('die') && times === 1) committedBeforeDeath += 1;
+        }
+        expect(balance(host.status)).toEqual(BALANCED);
+        expect(host.status.messages).toMatchObject({ answered: steps.length + kills.length, pending: 0, dead: 0 });
+      }),
+      { numRuns: 6, endOnFailure: true },
+    );
+    // Some of the deaths came after the commit: then the stored reply was sent, and the model was not asked again.
+    expect(committedBeforeDeath).toBeGreaterThan(0);
+  },
+);
