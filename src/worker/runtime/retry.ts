@@ -6,7 +6,7 @@ export interface RetryPolicy {
   /** Calls of one model for one step at most. */
   readonly maxTries: number;
   readonly backoff: Backoff;
-  /** Longest wait, in milliseconds, that a provider may ask for (`Retry-After`) within a turn; delivery waits longer ones out. */
+  /** Longest wait, in milliseconds, that a provider may ask for (`Retry-After`) within a turn; delivery waits longer ones out, up to a bound of its own. */
   readonly maxWaitMs: number;
 }
 
