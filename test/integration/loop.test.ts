@@ -370,4 +370,35 @@ describe('a long conversation', () => {
     expect(session.filter(({ role }) => role === 'system')).toHaveLength(1);
     expect(session.filter(({ role }) => role === 'user')).toHaveLength(6);
   });
+
+  it('is summed up now and then, not at every turn, when the system prompt takes half of the window', async () => {
+    const summing = { maxTokens: 2_200, reservedForOutput: 200, compaction: 'summary' } as const;
+    const system = 'rule '.repeat(1_100);
+    await using host = await startHost({ agents: { helper: model('openai:gpt-4o', { system, context: summing }) } });
+    mock.on({ systemMessage: 'You keep the memory' }, { content: 'They said words.' });
+    mock.onMessage('word', { content: 'yes '.repeat(100) });
+    await talk(
+      host,
+      Array.from({ length: 16 }, (_, i) => `turn ${i}`),
+    );
+    const summaries = bodies().filter((body) => body.includes('You keep the memory'));
+    expect(summaries.length).toBeGreaterThan(1);
+    expect(summaries.length).toBeLessThan(6);
+  });
+
+  it('is asked for a summary once in a turn, also when that fails', async () => {
+    const summing = { ...context, compaction: 'summary' } as const;
+    await using host = await startHost({
+      agents: { helper: model('openai:gpt-4o', { context: summing }) },
+      delivery: { maxAttempts: 1 },
+    });
+    mock.onMessage('word', { content: 'yes '.repeat(60) });
+    await talk(host, ['one', 'two', 'three', 'four']);
+    mock.clearRequests();
+    mock.reset();
+    mock.on({ predicate: () => true }, { error: { message: 'Oops' }, status: 500 });
+    await host.outcome('helper', `five ${'word '.repeat(200)}`);
+    expect(bodies().filter((body) => body.includes('You keep the memory'))).toHaveLength(1);
+    expect(bodies()).toHaveLength(1 + 3);
+  });
 });

@@ -19,6 +19,7 @@ interface Case {
   readonly budget: number;
   readonly share: number;
   readonly prompt: string;
+  readonly isSession: boolean;
   readonly past: readonly ModelMessage[];
   readonly now: readonly ModelMessage[];
 }
@@ -27,17 +28,19 @@ const cases: fc.Arbitrary<Case> = fc.record({
   budget: fc.integer({ min: 10, max: 1_500 }),
   share: fc.constantFrom(0.05, 0.25, 0.5, 1),
   prompt: text,
+  isSession: fc.boolean(),
   past: history,
   now: present,
 });
 
-async function fit({ budget, share, prompt, past, now }: Case): Promise<Fitted | undefined> {
+async function fit({ budget, share, prompt, isSession, past, now }: Case): Promise<Fitted | undefined> {
   try {
     return await fitWindow({
       budget,
       toolResultShare: share,
       pinned: fresh([system(prompt)]),
       history: fresh(past),
+      isSession,
       present: fresh(now),
       counter,
     });
@@ -106,17 +109,20 @@ describe('context window', () => {
     }));
 
   it('leaves out the oldest first and leaves no gap', () =>
-    always(({ messages, dropped }, { past, now }) => {
+    always(({ messages, dropped }, { isSession, past, now }) => {
       const whole = wholePairs(fresh([...past])).map(({ message }) => message);
       const kept = messages.slice(1, messages.indexOf(now[0]!));
       expect(kept.map(({ role }) => role)).toEqual(whole.slice(whole.length - kept.length).map(({ role }) => role));
-      const begun = kept.length < whole.length ? kept[0]?.role : 'user';
+      const begun = isSession || kept.length < whole.length ? kept[0]?.role : 'user';
       expect(begun ?? 'user').toBe('user');
       expect(dropped).toBe(1 + past.length + now.length - messages.length);
     }));
 
   it('changes nothing when nothing needs cutting', () =>
-    always(async (_, input) => {
+    always(async (_, drawn) => {
+      // A session that is well-formed begins with the user; a caller's own history is taken as it is.
+      const begin = drawn.isSession ? drawn.past.findIndex(({ role }) => role === 'user') : 0;
+      const input = { ...drawn, past: begin < 0 ? [] : drawn.past.slice(begin) };
       const all = [system(input.prompt), ...wholePairs(fresh(input.past)).map((l) => l.message), ...input.now];
       const longest = Math.max(0, ...(await Promise.all(resultsOf(all).map((r) => counter.count(textOf(r))))));
       const budget = (await recount(all)) + Math.ceil(longest / input.share);

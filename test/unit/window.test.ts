@@ -8,6 +8,8 @@ import { promptBudget } from '../../src/worker/models/chain.ts';
 import { promptOf } from '../../src/worker/models/prompt.ts';
 import { countMessages, openEncoder } from '../../src/worker/tokenizer/index.ts';
 import { keptFrom, sinceSummary, summaryMessage } from '../../src/worker/runtime/compaction.ts';
+import { readBack } from '../../src/worker/runtime/conversation.ts';
+import type { ReadOptions, StoredModelMessage } from '../../src/worker/sessions/store.ts';
 import { type Counter, countMessage, counterOf, mostTokens } from '../../src/worker/runtime/measure.ts';
 import { cutText, cutToolResults } from '../../src/worker/runtime/tool-results.ts';
 import { fitWindow, promptTokens, wholePairs } from '../../src/worker/runtime/window.ts';
@@ -123,6 +125,25 @@ describe('fitWindow', () => {
     expect(fitted.messages.map(({ content }) => content)).toEqual(['s', 'a', 'b', 'c']);
   });
 
+  it('begins a stored session with the user, also when all of it has room, and keeps the rules before', async () => {
+    const history = lines(system('rule'), assistant('lost'), call('x'), result('x', 'y'), user('a'), assistant('b'));
+    const input = { pinned: lines(system('s')), history, present: lines(user('now')), toolResultShare: 1, counter };
+    const fits = { ...input, budget: 10_000 };
+    const fitted = await fitWindow({ ...fits, isSession: true });
+    expect(fitted.messages.map(({ content }) => content)).toEqual(['s', 'rule', 'a', 'b', 'now']);
+    expect(fitted).toMatchObject({ dropped: 3, isFull: false });
+    expect((await fitWindow(fits)).messages).toHaveLength(8);
+    expect(await fitWindow({ ...input, isSession: true, budget: 25 })).toMatchObject({ isFull: true });
+  });
+
+  it('is not full for want of the other half of a pair', async () => {
+    const rest = { pinned: [], present: lines(user('now')), toolResultShare: 1, counter };
+    const history = lines(result('x', 'lost'), user('word '.repeat(50)));
+    const tight = await fitWindow({ ...rest, history, budget: 80 });
+    expect(tight).toMatchObject({ dropped: 1, isFull: false, tokens: expect.any(Number) });
+    expect(await fitWindow({ ...rest, history, budget: 40 })).toMatchObject({ dropped: 2, isFull: true });
+  });
+
   it('takes counts that are known, and counts no more of the past than has room', async () => {
     let counted = 0;
     const counting: Counter = { ...counter, count: (text) => ((counted += 1), counter.count(text)) };
@@ -198,6 +219,26 @@ describe('summaries', () => {
     expect(summary?.message).toBe(newest);
     expect(kept.map(({ message }) => message)).toEqual([two, three, after]);
     expect(sinceSummary(lines(one, two))).toMatchObject({ summary: undefined, lines: [{}, {}] });
+  });
+
+  it('the newest one is met also behind much that was said since, but not at any price', () => {
+    const stored = (message: ModelMessage): StoredModelMessage => ({
+      message,
+      tokens: 100,
+      timestamp: 0,
+      delivery: 'd',
+    });
+    const read = (since: number, compacts: boolean): number => {
+      const all = [user('a'), summaryMessage('sum', 0), ...Array.from({ length: since }, () => assistant('b'))].map(
+        stored,
+      );
+      const readSession = ({ maxTokens = 0 }: ReadOptions = {}): StoredModelMessage[] => all.slice(-maxTokens / 100);
+      return readBack({ readSession }, 1_000, compacts).length;
+    };
+    expect(read(30, true)).toBe(32);
+    expect(read(30, false)).toBe(10);
+    expect(read(5, true)).toBe(7);
+    expect(read(500, true)).toBe(10);
   });
 
   it('keeps the newest messages that have room, from the user on', async () => {

@@ -29,7 +29,7 @@ export interface Compaction {
   compact(messages: readonly ModelMessage[], request: CompactionRequest): Promise<string | undefined>;
 }
 
-/** Share of the budget that is kept word for word when the rest is summed up: so soon it does not happen again. */
+/** Share of the room that is kept word for word when the rest is summed up: so soon it does not happen again. */
 export const KEPT_SHARE = 0.5;
 /** Share of the budget that a summary may have. */
 export const SUMMARY_SHARE = 0.1;
@@ -56,6 +56,11 @@ export function summaryMessage(text: string, keeps: number): ModelMessage {
 function keepsOf({ role, providerOptions }: ModelMessage): number | undefined {
   const keeps = role === 'system' ? providerOptions?.['orrery']?.['keeps'] : undefined;
   return typeof keeps === 'number' ? keeps : undefined;
+}
+
+/** Tells whether a message is a summary. */
+export function isSummary(message: ModelMessage): boolean {
+  return keepsOf(message) !== undefined;
 }
 
 /** Splits what was read of a session at its newest summary. */

@@ -4,8 +4,8 @@
  */
 import type { AssistantContent, ModelMessage } from 'ai';
 import { modelMessageOf } from '../sessions/convert.ts';
-import type { NewMessage } from '../sessions/store.ts';
-import { KEPT_SHARE, keptFrom, sinceSummary, summaryMessage } from './compaction.ts';
+import type { NewMessage, StoredModelMessage } from '../sessions/store.ts';
+import { KEPT_SHARE, SUMMARY_SHARE, isSummary, keptFrom, sinceSummary, summaryMessage } from './compaction.ts';
 import type { LoopTurn } from './loop-turn.ts';
 import { type Counter, type Line, tokensOf } from './measure.ts';
 import { cutToolResults } from './tool-results.ts';
@@ -15,6 +15,11 @@ export interface Fit {
   readonly budget: number;
   readonly toolResultShare: number;
 }
+
+/** How much of a session is read at most, with a compaction, to find the last summary: so many times the usual. */
+const MAX_READ = 16;
+/** Share of what a summary leaves of the room that is kept word for word at most, where the room is small. */
+const MOST_OF_REST = 0.75;
 
 /** Makes a summary's text of messages; undefined where there is none. */
 export type Summarize = (messages: readonly ModelMessage[]) => Promise<string | undefined>;
@@ -34,15 +39,17 @@ export class Conversation {
   readonly #context: readonly Line[];
   readonly #present: Line[];
   #newSummary: Line | undefined;
+  #hasCompacted = false;
 
   /**
    * @param readTokens tokens of the session that are read at most
+   * @param compacts whether a summary may lie behind these, so that more is read until it is met
    */
-  constructor(turn: LoopTurn, counter: Counter, system: Line | undefined, readTokens: number) {
+  constructor(turn: LoopTurn, counter: Counter, system: Line | undefined, readTokens: number, compacts: boolean) {
     this.#turn = turn;
     this.#counter = counter;
     this.#system = system;
-    this.#read = turn.readSession({ maxTokens: readTokens }).map(({ message, tokens, encoding }): Line => ({
+    this.#read = readBack(turn, readTokens, compacts).map(({ message, tokens, encoding }): Line => ({
       message,
       tokens: encoding !== undefined && encoding === counter.encoding ? tokens : undefined,
     }));
@@ -73,7 +80,9 @@ export class Conversation {
   /** Fits the conversation; with `summarize`, what has no room is summed up first, once in a turn. */
   async fit({ budget, toolResultShare }: Fit, summarize?: Summarize): Promise<Fitted> {
     const fitted = await this.#fit(budget, toolResultShare);
-    if (fitted.dropped === 0 || !summarize || this.#newSummary) return fitted;
+    if (!fitted.isFull || !summarize || this.#hasCompacted) return fitted;
+    // Also when it fails: the calls that a provider refuses now would be made before every try.
+    this.#hasCompacted = true;
     return (await this.#compact(budget, summarize)) ? this.#fit(budget, toolResultShare) : fitted;
   }
 
@@ -111,13 +120,18 @@ export class Conversation {
       toolResultShare,
       pinned: this.#pinned(),
       history: this.#context.length === 0 ? this.#stored : [...this.#stored, ...this.#context],
+      isSession: this.#turn.hasSession || this.#read.length > 0,
       present: this.#present,
       counter: this.#counter,
     });
   }
 
   async #compact(budget: number, summarize: Summarize): Promise<boolean> {
-    const from = await keptFrom(this.#stored, budget * KEPT_SHARE, this.#counter);
+    // Of what the other lines leave: half of the whole budget may be more than the room, and then nothing would be gained.
+    const others = [...(this.#system ? [this.#system] : []), ...this.#front, ...this.#context, ...this.#present];
+    const room = budget - (await promptTokens(others, this.#counter));
+    const besideSummary = (room - budget * SUMMARY_SHARE) * MOST_OF_REST;
+    const from = await keptFrom(this.#stored, Math.min(room * KEPT_SHARE, besideSummary), this.#counter);
     const covered = this.#stored.slice(0, from);
     if (covered.length === 0) return false;
     const before = this.#summary ? [this.#summary, ...covered] : covered;
@@ -131,6 +145,23 @@ export class Conversation {
     this.#summary = this.#newSummary;
     return true;
   }
+}
+
+/** Reads a session back; past what was asked for when the last summary lies further back and all since would be lost. */
+export function readBack(
+  turn: Pick<LoopTurn, 'readSession'>,
+  maxTokens: number,
+  compacts: boolean,
+): readonly StoredModelMessage[] {
+  const read = turn.readSession({ maxTokens });
+  if (!compacts) return read;
+  let more = read;
+  for (let times = 2; times <= MAX_READ && !more.some(({ message }) => isSummary(message)); times *= 2) {
+    const { length } = more;
+    more = turn.readSession({ maxTokens: maxTokens * times });
+    if (more.length === length) return read;
+  }
+  return more.some(({ message }) => isSummary(message)) ? more : read;
 }
 
 /**

@@ -123,7 +123,13 @@ class LoopRun {
     if (this.#tools) this.#toolTokens = await this.#countTools(this.#tools);
     // A summary lies as far back as the window reaches, and the messages that it covers for the next one lie before it.
     const readTokens = this.#fit.budget * (compaction ? 2 : 1);
-    this.#conversation = new Conversation(this.#turn, this.#counter, this.#systemLine(text), readTokens);
+    this.#conversation = new Conversation(
+      this.#turn,
+      this.#counter,
+      this.#systemLine(text),
+      readTokens,
+      compaction !== undefined,
+    );
   }
 
   /** Begins the next step. */
@@ -312,6 +318,7 @@ class LoopRun {
       ...this.#fit,
       pinned: [{ message: { role: 'system', content: system } }],
       history: messages.map((message) => ({ message })),
+      isSession: true,
       present: [{ message: { role: 'user', content: user } }],
       counter: this.#counter,
     });

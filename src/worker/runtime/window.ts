@@ -21,6 +21,8 @@ export interface WindowInput {
   readonly pinned: readonly Line[];
   /** What was said before, oldest first. */
   readonly history: readonly Line[];
+  /** Whether the history is a stored session: one that retention cut may begin in the middle. Default false. */
+  readonly isSession?: boolean;
   /** The turn's own: the message, then what its steps made. The user's messages in it stay. */
   readonly present: readonly Line[];
   readonly counter: Counter;
@@ -32,6 +34,8 @@ export interface Fitted {
   readonly tokens: number | undefined;
   /** How many messages were left out, beginning with the oldest. */
   readonly dropped: number;
+  /** Whether some were left out for want of room, and not because they had lost what they belong to. */
+  readonly isFull: boolean;
   /** How many messages had a tool's result cut. */
   readonly cut: number;
 }
@@ -48,12 +52,13 @@ interface Unit {
  * messages that are to be answered, and of the turn's newest step the calls.
  */
 export async function fitWindow(input: WindowInput): Promise<Fitted> {
-  const history = wholePairs(input.history);
+  const whole = wholePairs(input.history);
+  const history = input.isSession === true ? begunByUser(whole) : whole;
   const present = wholePairs(input.present);
   const broken = input.history.length + input.present.length - history.length - present.length;
   if (fitsPlainly(input, history, present)) {
     const messages = [...input.pinned, ...history, ...present].map(({ message }) => message);
-    return { messages, tokens: undefined, dropped: broken, cut: 0 };
+    return { messages, tokens: undefined, dropped: broken, isFull: false, cut: 0 };
   }
   return new Fitting(input, broken).fit(unitsOf(history, false), unitsOf(present, true));
 }
@@ -68,15 +73,17 @@ export async function promptTokens(lines: readonly Line[], counter: Counter): Pr
 class Fitting {
   readonly #input: WindowInput;
   readonly #resultTokens: number;
+  readonly #broken: number;
   #room: number;
   #dropped: number;
   #cut = 0;
 
-  constructor(input: WindowInput, dropped: number) {
+  constructor(input: WindowInput, broken: number) {
     this.#input = input;
     this.#resultTokens = Math.max(1, Math.floor(input.budget * input.toolResultShare));
     this.#room = input.budget - input.counter.framing.perReply;
-    this.#dropped = dropped;
+    this.#broken = broken;
+    this.#dropped = broken;
   }
 
   async fit(history: Unit[], present: Unit[]): Promise<Fitted> {
@@ -94,6 +101,7 @@ class Fitting {
       messages: lines.map(({ message }) => message),
       tokens: budget - this.#room,
       dropped: this.#dropped,
+      isFull: this.#dropped > this.#broken,
       cut: this.#cut,
     };
   }
@@ -194,6 +202,13 @@ function fitsPlainly({ budget, toolResultShare, pinned, counter }: WindowInput, 
     }
   }
   return true;
+}
+
+/** Leaves out answers to messages that are gone: providers refuse a conversation that begins with the assistant. */
+function begunByUser(lines: readonly Line[]): Line[] {
+  const first = lines.findIndex(({ message }) => message.role === 'user');
+  const end = first < 0 ? lines.length : first;
+  return lines.filter(({ message }, at) => at >= end || message.role === 'system');
 }
 
 /** Groups lines: a message that calls tools goes with the results behind it. */
