@@ -38,6 +38,11 @@ const BENCHES: readonly Bench[] = [
     short: { args: ['--runs', '1', '--crashes', '5'] },
   },
   {
+    name: 'durable',
+    question: 'What does durable acceptance cost, beside memory, one transaction a message and the disk?',
+    short: ['--rounds', '1'],
+  },
+  {
     name: 'sessions',
     asks: 'how many turns a second can be committed to disk, by one thread and by two on one file',
     short: { args: ['--rounds', '1', '--seconds', '0.5'] },
