@@ -39,8 +39,8 @@ const BENCHES: readonly Bench[] = [
   },
   {
     name: 'durable',
-    question: 'What does durable acceptance cost, beside memory, one transaction a message and the disk?',
-    short: ['--rounds', '1'],
+    asks: 'what a journal on disk costs, beside one in memory, one transaction a message and the disk itself',
+    short: { args: ['--rounds', '1'] },
   },
   {
     name: 'sessions',
