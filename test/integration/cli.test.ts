@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -8,6 +8,8 @@ import { type RunOptions, type Running, run, start } from '../support/commands.t
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 const FAKE = fileURLToPath(new URL('../fixtures/serve-fake.ts', import.meta.url));
+/** A user who owns nothing. */
+const NOBODY = 65_534;
 const OLD_NODE =
   'data:text/javascript,Object.defineProperty(process,"versions",{value:{...process.versions,node:"20.19.5"}})';
 
@@ -198,6 +200,44 @@ describe('orrery serve', () => {
     await running.until('the supervisor runs');
     running.child.kill('SIGTERM');
     expect((await running.finished).code).toBe(1);
+  });
+
+  it.each([
+    ['1', 0],
+    ['0', 1],
+  ])(
+    'record that cannot be removed - is a warning, and the exit code stays the drain’s, clean %s',
+    async (clean, code) => {
+      using directory = temporaryDirectory();
+      await using running = start([directory.path], { script: FAKE, env: { FAKE_CLEAN: clean } });
+      await running.until('the supervisor runs');
+      // No one may remove a directory as a file; who may write to a read-only directory depends on the user.
+      const record = join(directory.path, 'supervisor.json');
+      rmSync(record);
+      mkdirSync(record);
+      running.child.kill('SIGTERM');
+      const { code: exitCode, stdout } = await running.finished;
+      expect(exitCode).toBe(code);
+      expect(stdout).toMatch(/"level":"warn".*could not be removed/);
+      expect(stdout).not.toContain('"level":"fatal"');
+    },
+  );
+
+  it('data directory that turned read-only - is told in warnings, and the drain ends with its own exit code', async () => {
+    using directory = temporaryDirectory();
+    const { path } = directory;
+    // Root may write anywhere, so it becomes somebody else.
+    const isRoot = process.getuid?.() === 0;
+    if (isRoot) chownSync(path, NOBODY, NOBODY);
+    await using running = start([path], { script: FAKE, env: isRoot ? { FAKE_UID: String(NOBODY) } : {} });
+    await running.until('the supervisor runs');
+    chmodSync(path, 0o500);
+    running.child.kill('SIGTERM');
+    const { code, stdout } = await running.finished;
+    chmodSync(path, 0o700);
+    expect(stdout).not.toContain('"level":"fatal"');
+    expect(stdout.match(/"level":"warn".*could not be removed/g)).toHaveLength(2);
+    expect(code).toBe(0);
   });
 
   it('second signal - exits at once with 1 while the drain hangs', async () => {

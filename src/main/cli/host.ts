@@ -37,7 +37,7 @@ export async function startHost(
   log: Logger,
   create: CreateSupervisor = createRealSupervisor,
 ): Promise<Host> {
-  const lock = await lockDataDir(config.dataDir, VERSION);
+  const lock = await lockDataDir(config.dataDir, VERSION, log);
   let supervisor: Supervisor | undefined;
   let control: ControlServer | undefined;
   const ended = Promise.withResolvers<DrainReport>();

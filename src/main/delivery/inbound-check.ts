@@ -28,8 +28,7 @@ export function checkInbound(inbound: InboundMessage, maxBytes: number): void {
   const message: unknown = inbound.message;
   if (!isRecord(message)) throw bad('message', 'an object', message);
   if (message['role'] !== 'user') throw bad('message.role', '"user"', message['role']);
-  checkBody(inbound.message, 'message');
-  let size = inbound.message.content.length;
+  let size = checkBody(inbound.message, 'message');
   if (inbound.context !== undefined) size += checkContext(inbound.context);
   // A UTF-16 unit is at most 3 bytes: only what may exceed the bound is measured exactly.
   if (size * 3 > maxBytes) checkSize(inbound, maxBytes);
@@ -58,32 +57,50 @@ function checkContext(context: unknown): number {
   return size;
 }
 
+/** Returns the length of what is said: the content, and the texts and addresses of the parts. */
 function checkBody(message: Pick<ChatMessage, 'content' | 'parts'> | Record<string, unknown>, path: string): number {
   const { content, parts } = message;
   if (typeof content !== 'string') throw bad(`${path}.content`, 'a string', content);
   if (parts === undefined) return content.length;
   if (!Array.isArray(parts)) throw bad(`${path}.parts`, 'a list', parts);
-  for (const [i, part] of parts.entries()) checkPart(part, `${path}.parts[${i}]`);
-  return content.length;
+  let size = content.length;
+  for (const [i, part] of parts.entries()) size += checkPart(part, `${path}.parts[${i}]`);
+  return size;
 }
 
-function checkPart(part: unknown, path: string): asserts part is MessagePart {
+function checkPart(part: unknown, path: string): number {
   if (!isRecord(part)) throw bad(path, 'an object', part);
   const type = part['type'];
   const key = typeof type === 'string' && Object.hasOwn(PART_KEYS, type) ? PART_KEYS[type] : undefined;
   if (key === undefined) throw bad(`${path}.type`, '"text", "image" or "file"', type);
+  let size = 0;
   for (const [name, value] of Object.entries(part)) {
     if (typeof value !== 'string') throw bad(`${path}.${name}`, 'a string', value);
+    if (name !== 'type') size += value.length;
   }
   if (part[key] === undefined) throw bad(`${path}.${key}`, 'a string', undefined);
+  return size;
 }
 
 function checkSize(inbound: InboundMessage, maxBytes: number): void {
-  let bytes = Buffer.byteLength(inbound.message.content);
-  for (const message of inbound.context?.messages ?? []) bytes += Buffer.byteLength(message.content);
-  if (bytes > maxBytes) {
-    throw new OrreryError('ORRERY_TOO_LARGE', `The message has ${bytes} bytes of text, the bound is ${maxBytes}`);
+  let bytes = 0;
+  for (const { content, parts = [] } of [inbound.message, ...(inbound.context?.messages ?? [])]) {
+    bytes += Buffer.byteLength(content);
+    for (const part of parts) bytes += bytesOf(part);
   }
+  if (bytes > maxBytes) {
+    throw new OrreryError(
+      'ORRERY_TOO_LARGE',
+      `The message has ${bytes} bytes of text and addresses, the bound is ${maxBytes}`,
+    );
+  }
+}
+
+/** All that a part holds is text, and was checked to be. */
+function bytesOf(part: MessagePart): number {
+  let bytes = 0;
+  for (const [name, value] of Object.entries<string>(part)) if (name !== 'type') bytes += Buffer.byteLength(value);
+  return bytes;
 }
 
 function text(value: unknown, path: string): void {

@@ -52,7 +52,12 @@ export async function startControl(host: ControlHost, dataDir: string): Promise<
       const timer = setTimeout(() => server.closeAllConnections(), CLOSE_WAIT_MS);
       await closed;
       clearTimeout(timer);
-      await rm(directory, { recursive: true, force: true });
+      try {
+        await rm(directory, { recursive: true, force: true });
+      } catch (error) {
+        // The data directory turned read-only: the next supervisor removes what stays.
+        host.log.warn({ err: error, directory }, 'the control socket could not be removed');
+      }
     },
   };
 }

@@ -9,6 +9,7 @@ import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync }
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
 import { OrreryError, messageOf } from '../../protocol/index.ts';
 
 const LOCK_FILE = 'supervisor.lock';
@@ -36,15 +37,15 @@ export interface DataDirLock {
   readonly dataDir: string;
   /** Writes the control socket into the record. */
   announce(socket: string): void;
-  /** Takes the record away and gives the directory back; a second call does nothing. */
+  /** Takes the record away, if that can be done, and gives the directory back; never throws. A second call does nothing. */
   release(): void;
 }
 
 /**
  * Takes a data directory, which is created where it is missing. Throws `ORRERY_DATA_DIR_IN_USE`, which names the process
- * that has it, and `ORRERY_CONFIG_INVALID` when it cannot be written to.
+ * that has it, and `ORRERY_CONFIG_INVALID` when it cannot be written to. `log` hears of a record that stays behind.
  */
-export async function lockDataDir(dataDir: string, version: string): Promise<DataDirLock> {
+export async function lockDataDir(dataDir: string, version: string, log?: Logger): Promise<DataDirLock> {
   const database = openLock(dataDir);
   try {
     database.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
@@ -54,7 +55,7 @@ export async function lockDataDir(dataDir: string, version: string): Promise<Dat
     throw unusable(dataDir, error);
   }
   try {
-    return held(dataDir, database, version);
+    return held(dataDir, database, version, log);
   } catch (error) {
     database.close();
     throw unusable(dataDir, error);
@@ -72,7 +73,7 @@ export function readRecord(dataDir: string): SupervisorRecord | undefined {
   return isRecord(record) && isAlive(record) ? record : undefined;
 }
 
-function held(dataDir: string, database: DatabaseSync, version: string): DataDirLock {
+function held(dataDir: string, database: DatabaseSync, version: string, log: Logger | undefined): DataDirLock {
   const processStart = processStartOf(process.pid);
   const record: SupervisorRecord = {
     pid: process.pid,
@@ -87,7 +88,12 @@ function held(dataDir: string, database: DatabaseSync, version: string): DataDir
     released = true;
     process.off('exit', release);
     // Before the lock goes: afterwards the record may be another supervisor's.
-    rmSync(join(dataDir, RECORD_FILE), { force: true });
+    try {
+      rmSync(join(dataDir, RECORD_FILE), { force: true });
+    } catch (error) {
+      // The directory turned read-only, or the disk failed: a record that stays is stale, which its readers notice.
+      log?.warn({ err: error, dataDir }, 'the record of the supervisor could not be removed');
+    }
     database.close();
   }
   // `exit` handlers run at `process.exit()` too, so that only a kill leaves a record behind.
