@@ -201,6 +201,50 @@ describe.each(PROVIDERS)('%s', (provider) => {
     },
   );
 
+  it('names an image of the history where the provider refuses it, and goes on', async () => {
+    const sent: string[] = [];
+    const baseUrl = await serve((request, response) => {
+      let body = '';
+      request.setEncoding('utf8').on('data', (text: string) => (body += text));
+      request.on('end', () => {
+        sent.push(body);
+        response.writeHead(400).end();
+      });
+    });
+    const url = 'https://example.org/expired.png';
+    const parts = [{ type: 'image', url }] as const;
+    const history: ChatMessage[] = [
+      { role: 'user', content: 'look', parts },
+      { role: 'assistant', content: 'a cat' },
+    ];
+    const asked = deltas(await agent(provider, { baseUrl }), turnOf('and now', { history }));
+    // Refused again: that is once more and no oftener.
+    await expect(asked).rejects.toMatchObject({ code: 'ORRERY_MODEL_FAILED' });
+    expect(sent.map((body) => body.includes(`[image image ${url}]`))).toEqual([false, true]);
+    sent.length = 0;
+    // An image of the message itself is what the turn is about.
+    await expect(deltas(await agent(provider, { baseUrl }), turnOf({ content: 'look', parts }))).rejects.toMatchObject({
+      code: 'ORRERY_MODEL_FAILED',
+    });
+    expect(sent).toHaveLength(1);
+  });
+
+  it('skips a fallback without a key, and tells of it as the cause when it was the last hope', async () => {
+    mock.on({ predicate: () => true }, { error: { message: 'Oops' }, status: 500 });
+    const keyless = { model: provider === 'anthropic' ? 'openai:gpt-4o' : 'anthropic:claude-sonnet-4-5', apiKey: '' };
+    const alone = await agent(provider, { fallback: [keyless] });
+    expect(await failureOf(deltas(alone, turnOf('hello')))).toMatchObject({
+      code: 'ORRERY_MODEL_UNAVAILABLE',
+      cause: { code: 'ORRERY_MODEL_KEY_MISSING' },
+    });
+    mock.reset();
+    mock.on({ predicate: ({ model }) => model !== 'gpt-4o-mini' }, { error: { message: 'Oops' }, status: 500 });
+    mock.onMessage('hello', { content: 'I stand in.' });
+    const last = { model: 'openai:gpt-4o-mini', baseUrl: `${mock.url}/v1`, apiKey: 'key-1' };
+    const pair = await agent(provider, { fallback: [keyless, last] });
+    expect((await deltas(pair, turnOf('hello'))).join('')).toBe('I stand in.');
+  });
+
   it('a refusal is final when the key is wrong', async () => {
     mock.nextRequestError(401, { message: 'Incorrect key', type: 'authentication_error' });
     await expect(deltas(await agent(provider), turnOf('hello'))).rejects.toMatchObject({

@@ -119,12 +119,24 @@ describe('modelAgent', () => {
     ['a fallback that is none', { model: 'openai:a', fallback: ['b'] }],
     ['no step', { model: 'openai:a', maxSteps: 0 }],
     ['a reserve that leaves nothing', { model: 'openai:a', context: { maxTokens: 10, reservedForOutput: 10 } }],
+    ['a reserve of the model’s whole window', { model: 'openai:gpt-4', context: { reservedForOutput: 8_192 } }],
+    [
+      'a reserve of a fallback’s whole window',
+      { model: 'openai:gpt-5', fallback: ['openai:gpt-4'], maxOutputTokens: 9_000 },
+    ],
     ['a share of nothing', { model: 'openai:a', context: { toolResultShare: 0 } }],
     ['a tool that nobody runs', { model: 'openai:a', tools: { look: { inputSchema: {} } } }],
   ])('is a configuration error with %s', (_, options) => {
     expect(() => modelAgent(options as Parameters<typeof modelAgent>[0])).toThrow(
       expect.objectContaining({ code: 'ORRERY_CONFIG_INVALID' }),
     );
+  });
+
+  it('starts without the key of a fallback, and never without its first model’s', async () => {
+    const first = { model: 'openai-compatible:a', baseUrl: 'http://127.0.0.1:1/v1' };
+    await modelAgent({ ...first, fallback: ['openai:b'] }).start?.(agentContext());
+    const keyless = modelAgent({ model: 'openai:b', fallback: [first] });
+    await expect(keyless.start?.(agentContext())).rejects.toMatchObject({ code: 'ORRERY_MODEL_KEY_MISSING' });
   });
 
   it('is told of at the start when a module makes it', async () => {

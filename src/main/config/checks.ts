@@ -5,6 +5,7 @@ import { extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BUILTINS, isBuiltinName } from '../../protocol/builtins.ts';
 import { OrreryError } from '../../protocol/index.ts';
+import { limitsOf } from '../../protocol/models.ts';
 import { isPlainObject } from './environment.ts';
 import { type Issue, type Shower, didYouMean, valueAt } from './issues.ts';
 
@@ -283,14 +284,26 @@ function checkModelName(path: readonly (string | number)[], model: string, { sho
 function checkContext(path: readonly string[], agent: Record<string, unknown>): Issue[] {
   const context = isPlainObject(agent['context']) ? agent['context'] : {};
   const { maxTokens, reservedForOutput = agent['maxOutputTokens'] } = context;
-  if (typeof maxTokens !== 'number' || typeof reservedForOutput !== 'number' || reservedForOutput < maxTokens)
-    return [];
+  if (typeof reservedForOutput !== 'number') return [];
   const isOwn = context['reservedForOutput'] !== undefined;
+  const at = isOwn ? [...path, 'context', 'reservedForOutput'] : [...path, 'maxOutputTokens'];
+  const found = String(reservedForOutput);
+  if (maxTokens !== undefined) {
+    if (typeof maxTokens !== 'number' || reservedForOutput < maxTokens) return [];
+    return [{ path: at, expected: `less than \`context.maxTokens\` (${maxTokens})`, found }];
+  }
+  const others: readonly unknown[] = Array.isArray(agent['fallback']) ? agent['fallback'] : [];
+  // One context holds for all of them: every turn of the smallest would fail.
+  const smallest = [agent['model'], ...others]
+    .flatMap((name) => (typeof name === 'string' ? [{ name, tokens: limitsOf(name).contextTokens }] : []))
+    .toSorted((a, b) => a.tokens - b.tokens)[0];
+  if (smallest === undefined || reservedForOutput < smallest.tokens) return [];
   return [
     {
-      path: isOwn ? [...path, 'context', 'reservedForOutput'] : [...path, 'maxOutputTokens'],
-      expected: `less than \`context.maxTokens\` (${maxTokens})`,
-      found: String(reservedForOutput),
+      path: at,
+      expected: `less than the window of its smallest model (${smallest.tokens} tokens)`,
+      found,
+      also: 'say by `context.maxTokens` where the window is larger',
     },
   ];
 }

@@ -6,6 +6,7 @@ import type { ToolSet } from 'ai';
 import type { ContextSpec } from '../../protocol/contract.ts';
 import type { Tokenizer } from '../../protocol/encodings.ts';
 import { OrreryError } from '../../protocol/errors.ts';
+import { limitsOf } from '../../protocol/models.ts';
 import type { UserMessage } from '../../protocol/messages.ts';
 import type { AgentDefinition, Turn } from '../definition.ts';
 import { type Compaction, SUMMARY } from '../runtime/compaction.ts';
@@ -14,7 +15,7 @@ import type { LoopTurn } from '../runtime/loop-turn.ts';
 import { DEFAULT_MAX_STEPS, type LoopAgent, runLoop } from '../runtime/loop.ts';
 import { DEFAULT_RETRY, type RetryPolicy } from '../runtime/retry.ts';
 import { modelMessageOf } from '../sessions/convert.ts';
-import { type ChainAccess, chainOf } from './chain.ts';
+import { type ChainAccess, type ChainModel, chainOf } from './chain.ts';
 
 /** The address of a provider's API, up to and with `/v1`; or what finds it in the variables that the agent lists. */
 export type BaseUrl = string | ((env: Readonly<Record<string, string>>) => string | undefined);
@@ -82,7 +83,8 @@ export interface ModelAgent extends AgentDefinition {
 
 /**
  * Makes an agent of a model. Throws `ORRERY_CONFIG_INVALID` for a model, a base URL or a tool that is none. Providers' packages
- * are imported when the agent starts, and a key that is missing is `ORRERY_MODEL_KEY_MISSING` then.
+ * are imported when the agent starts, and a key that is missing is `ORRERY_MODEL_KEY_MISSING` then; of a fallback it is a
+ * warning, and the fallback is skipped.
  */
 export function modelAgent(options: ModelAgentOptions): ModelAgent {
   const { model, baseUrl, apiKey, fallback, context = {}, tools, tokenizer } = options;
@@ -92,12 +94,13 @@ export function modelAgent(options: ModelAgentOptions): ModelAgent {
     ...(apiKey === undefined ? {} : { apiKey }),
   };
   const { compaction, ...window } = context;
+  const chain = chainOf(access, fallback);
   const agent: LoopAgent = {
-    chain: chainOf(access, fallback),
+    chain,
     system: options.system,
     temperature: options.temperature,
     maxOutputTokens: options.maxOutputTokens,
-    context: checkedContext(window),
+    context: checkedContext(window, chain, options.maxOutputTokens),
     compaction: compaction === 'summary' ? SUMMARY : compaction,
     maxSteps: atLeastOne('maxSteps', options.maxSteps ?? DEFAULT_MAX_STEPS),
     tools: checkedTools(tools),
@@ -108,7 +111,14 @@ export function modelAgent(options: ModelAgentOptions): ModelAgent {
     model,
     ...(tokenizer === undefined ? {} : { tokenizer }),
     async start(ctx) {
-      for (const member of agent.chain) await member.open(ctx.env);
+      const [first, ...others] = chain;
+      await first?.open(ctx.env);
+      // The agent can do without them, and without any of them it would not be better off.
+      for (const other of others) {
+        await other.open(ctx.env).catch((error: unknown) => {
+          ctx.log.warn({ err: error, model: other.name }, 'a model that stands in cannot be opened, and is skipped');
+        });
+      }
     },
     respond(turn) {
       return runLoop(agent, loopTurnOf(turn));
@@ -234,16 +244,24 @@ function checkedSet(tools: ToolSet): ToolSet {
   return tools;
 }
 
-function checkedContext(context: ContextSpec): ContextSpec {
+function checkedContext(
+  context: ContextSpec,
+  chain: readonly ChainModel[],
+  maxOutputTokens: number | undefined,
+): ContextSpec {
   const { maxTokens, reservedForOutput, toolResultShare } = context;
   if (maxTokens !== undefined) atLeastOne('context.maxTokens', maxTokens);
-  if (reservedForOutput !== undefined) {
-    const isLess = maxTokens === undefined || reservedForOutput < maxTokens;
-    if (!Number.isInteger(reservedForOutput) || reservedForOutput < 0 || !isLess) {
-      throw invalid(
-        `Expected \`context.reservedForOutput\` to be less than \`context.maxTokens\`, got ${reservedForOutput}`,
-      );
-    }
+  if (reservedForOutput !== undefined && !(Number.isInteger(reservedForOutput) && reservedForOutput >= 0)) {
+    throw invalid(`Expected \`context.reservedForOutput\` to be a whole number, got ${reservedForOutput}`);
+  }
+  const reserved = reservedForOutput ?? maxOutputTokens ?? 0;
+  const key = reservedForOutput === undefined ? 'maxOutputTokens' : 'context.reservedForOutput';
+  // Else every turn would fail, the smallest message being longer than what is left.
+  for (const { name } of chain) {
+    const window = maxTokens ?? limitsOf(name).contextTokens;
+    if (reserved < window) continue;
+    const whose = maxTokens === undefined ? `the window of ${name}` : '`context.maxTokens`';
+    throw invalid(`Expected \`${key}\` to be less than ${whose} (${window} tokens), got ${reserved}`);
   }
   if (toolResultShare !== undefined && !(toolResultShare > 0 && toolResultShare <= 1)) {
     throw invalid(`Expected \`context.toolResultShare\` to be above 0 and at most 1, got ${toolResultShare}`);

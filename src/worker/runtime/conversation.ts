@@ -3,6 +3,7 @@
  * is stored with its tokens, so that no later turn counts it again.
  */
 import type { AssistantContent, ModelMessage } from 'ai';
+import { mentionOf, nameOf } from '../models/mention.ts';
 import { modelMessageOf } from '../sessions/convert.ts';
 import type { NewMessage, StoredModelMessage } from '../sessions/store.ts';
 import { KEPT_SHARE, SUMMARY_SHARE, isSummary, keptFrom, sinceSummary, summaryMessage } from './compaction.ts';
@@ -40,6 +41,8 @@ export class Conversation {
   readonly #present: Line[];
   #newSummary: Line | undefined;
   #hasCompacted = false;
+  /** The history's lines with images, and what stands for them once the provider has refused them. */
+  #named: Map<Line, Line> | undefined;
 
   /**
    * @param readTokens tokens of the session that are read at most
@@ -86,6 +89,20 @@ export class Conversation {
     return (await this.#compact(budget, summarize)) ? this.#fit(budget, toolResultShare) : fitted;
   }
 
+  /**
+   * From now on names the images of the history in place of sending them. Returns false where that changes nothing of what
+   * was sent.
+   */
+  nameImages(sent: readonly ModelMessage[]): boolean {
+    if (this.#named) return false;
+    this.#named = new Map();
+    for (const line of [...this.#stored, ...this.#context]) {
+      const named = withoutImages(line);
+      if (named !== line && sent.includes(line.message)) this.#named.set(line, named);
+    }
+    return this.#named.size > 0;
+  }
+
   /** Counts the whole conversation. */
   count(): Promise<number> {
     return promptTokens([...this.#pinned(), ...this.#stored, ...this.#context, ...this.#present], this.#counter);
@@ -115,11 +132,12 @@ export class Conversation {
   }
 
   #fit(budget: number, toolResultShare: number): Promise<Fitted> {
+    const history = this.#context.length === 0 ? this.#stored : [...this.#stored, ...this.#context];
     return fitWindow({
       budget,
       toolResultShare,
       pinned: this.#pinned(),
-      history: this.#context.length === 0 ? this.#stored : [...this.#stored, ...this.#context],
+      history: this.#named ? history.map((line) => this.#named?.get(line) ?? line) : history,
       isSession: this.#turn.hasSession || this.#read.length > 0,
       present: this.#present,
       counter: this.#counter,
@@ -145,6 +163,19 @@ export class Conversation {
     this.#summary = this.#newSummary;
     return true;
   }
+}
+
+/** The line with its images named; itself where it has none that are sent. */
+function withoutImages(line: Line): Line {
+  const { message } = line;
+  if (message.role !== 'user' || typeof message.content === 'string') return line;
+  let changed = false;
+  const content = message.content.map((part): typeof part => {
+    if (part.type === 'text' || mentionOf(part) !== undefined) return part;
+    changed = true;
+    return { type: 'text', text: nameOf(part) };
+  });
+  return changed ? { message: { role: 'user', content } } : line;
 }
 
 /** Reads a session back; past what was asked for when the last summary lies further back and all since would be lost. */

@@ -38,6 +38,9 @@ const SHRINK = 0.6;
 /** How far below what a provider told the next prompt stays: its tokens are not ours. */
 const BELOW_TOLD = 0.9;
 
+/** Statuses with which a provider refuses what it was sent: an image whose address has expired among it. */
+const REFUSED: ReadonlySet<number> = new Set([400, 422]);
+
 /** An agent as the loop runs it. */
 export interface LoopAgent {
   readonly chain: readonly ChainModel[];
@@ -218,13 +221,18 @@ class LoopRun {
       this.#turn.log.info({ err: error, budget: this.#shrunkTo }, 'the prompt was too long for the model');
       return;
     }
-    const hasOther = this.#at + 1 < this.#chain.length;
+    if (REFUSED.has(Number(error.details?.['status'])) && this.conversation.nameImages(this.#fitted?.messages ?? [])) {
+      this.#turn.log.info({ err: error }, 'images of the history are named only: one may be there no longer');
+      return;
+    }
+    const other = await this.#findOther();
+    const hasOther = other.at !== undefined;
     const { remainingMs } = this.#turn;
     const move = moveAfter({ error, tries: this.#tries, hasOther, remainingMs }, this.#agent.retry, Math.random());
-    if (move.kind === 'fail') throw error;
+    if (move.kind === 'fail') throw other.error === undefined ? error : withCause(error, other.error);
     const progress = { ...this.#progress(), error, tries: this.#tries };
-    if (move.kind === 'other') {
-      this.#at += 1;
+    if (move.kind === 'other' && other.at !== undefined) {
+      this.#at = other.at;
       this.#tries = 0;
       this.#shrunkTo = Infinity;
       this.#hasShrunk = false;
@@ -232,8 +240,23 @@ class LoopRun {
       tell(this.#agent.hooks.onRetry, { ...progress, next: this.#model.name, delayMs: 0 });
       return;
     }
-    tell(this.#agent.hooks.onRetry, { ...progress, next: this.#model.name, delayMs: move.delayMs });
-    await sleep(move.delayMs, undefined, { signal: this.#turn.signal }).catch(() => this.#turn.signal.throwIfAborted());
+    const delayMs = move.kind === 'retry' ? move.delayMs : 0;
+    tell(this.#agent.hooks.onRetry, { ...progress, next: this.#model.name, delayMs });
+    await sleep(delayMs, undefined, { signal: this.#turn.signal }).catch(() => this.#turn.signal.throwIfAborted());
+  }
+
+  /** The next model that can be opened; where there is none, why the last one could not. */
+  async #findOther(): Promise<{ readonly at?: number; readonly error?: unknown }> {
+    let failure: unknown;
+    for (let at = this.#at + 1; at < this.#chain.length; at++) {
+      try {
+        await this.#chain[at]!.open(this.#turn.env);
+        return { at };
+      } catch (error) {
+        failure = error;
+      }
+    }
+    return { error: failure };
   }
 
   get #fit(): Fit {
@@ -332,4 +355,14 @@ class LoopRun {
     this.#turn.report((await call.end()).usage, 1);
     return text;
   }
+}
+
+/** A model's failure, with why no other one could be asked. */
+function withCause({ code, message, hint, details, retryAfterMs }: OrreryError, cause: unknown): OrreryError {
+  return new OrreryError(code, message, {
+    cause,
+    ...(hint === undefined ? {} : { hint }),
+    ...(details === undefined ? {} : { details }),
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+  });
 }
