@@ -211,10 +211,15 @@ export class AgentTurn implements LoopTurn {
     this.joined.length = 0;
   }
 
-  takeSteered(): readonly UserMessage[] {
-    if (this.#steered.length === 0) return NOTHING_SAID;
-    const taken = this.#steered;
-    this.#steered = [];
+  get steered(): readonly UserMessage[] {
+    return this.#steered.length === 0 ? NOTHING_SAID : this.#steered.map(({ message }) => message);
+  }
+
+  takeSteered(wanted: readonly UserMessage[] = this.steered): readonly UserMessage[] {
+    if (wanted.length === 0 || this.#steered.length === 0) return NOTHING_SAID;
+    // What was taken back since it was looked at is not here any more.
+    const taken = this.#steered.filter(({ message }) => wanted.includes(message));
+    this.#steered = this.#steered.filter(({ message }) => !wanted.includes(message));
     this.joined.push(...taken.map(({ id }) => id));
     const messages = taken.map(({ message }) => message);
     this.#taken = [...this.#taken, ...messages];

@@ -75,6 +75,23 @@ describe('a model agent', () => {
     expect(balance(host.status)).toEqual(BALANCED);
   });
 
+  test('steer - a message that does not fit beside what the turn has done gets its own turn, and that one says so', async () => {
+    await using host = await begin();
+    const toolCalls = [{ name: 'hold', arguments: '{}' }];
+    mock.on({ predicate: () => mock.getRequests().length === 0 }, { content: 'I look.', toolCalls });
+    mock.onMessage('find it', { content: 'Found.' });
+    const first = send(host, 'steer', 'find it');
+    await holds(host);
+    const long = host.send('helper', 'word '.repeat(200_000), { id: 'long', queue: 'steer' });
+    const failed = Promise.allSettled([long]);
+    await eventually('both are under way', () => host.status.messages.pending === 2);
+    await host.supervisor.sessions.list('helper');
+    host.open();
+    expect((await first).message.content).toBe('I look.\n\nFound.');
+    expect(await failed).toMatchObject([{ status: 'rejected', reason: { code: 'ORRERY_CONTEXT_TOO_LARGE' } }]);
+    expect(await history(host)).toEqual(['user: find it', 'assistant: I look.', 'tool: held', 'assistant: Found.']);
+  });
+
   test('steer - what comes during the last step is the next turn', async () => {
     await using host = await begin();
     mock.onMessage('one', { content: 'First.' }, { latency: 50, chunkSize: 3 });

@@ -153,6 +153,7 @@ function asideOf(turn: LoopTurn, { message, history = true }: LightweightOptions
     readSession: (options) => (history ? turn.readSession(options) : []),
     record: () => undefined,
     takeSteered: () => [],
+    steered: [],
   });
 }
 
@@ -168,6 +169,7 @@ function loopTurnOf(turn: Turn): LoopTurn {
     readSession: () => [],
     record: () => undefined,
     takeSteered: () => [],
+    steered: [],
   });
 }
 
@@ -177,7 +179,7 @@ function isLoopTurn(turn: Turn): turn is LoopTurn {
 
 type Own = Pick<
   LoopTurn,
-  'message' | 'messages' | 'streamed' | 'hasSession' | 'context' | 'readSession' | 'record' | 'takeSteered'
+  'message' | 'messages' | 'streamed' | 'hasSession' | 'context' | 'readSession' | 'record' | 'takeSteered' | 'steered'
 >;
 
 /** A turn's fields are made when they are read: they are not copied, but asked for. */

@@ -67,6 +67,14 @@ export class Conversation {
     this.#present = turn.messages.map((message) => ({ message: modelMessageOf(message) }));
   }
 
+  /** Tells whether these fit beside what must stay: what is pinned, what is to be answered, the newest step. */
+  async hasRoomFor(messages: readonly ModelMessage[], budget: number): Promise<boolean> {
+    const newest = this.#present.findLastIndex(({ message }) => message.role === 'assistant');
+    const must = this.#present.filter(({ message }, at) => message.role === 'user' || (newest >= 0 && at >= newest));
+    const added = messages.map((message): Line => ({ message }));
+    return (await promptTokens([...this.#pinned(), ...must, ...added], this.#counter)) <= budget;
+  }
+
   /** Adds what the user said meanwhile. */
   hear(message: ModelMessage): void {
     this.#present.push({ message });

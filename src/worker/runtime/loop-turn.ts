@@ -19,5 +19,7 @@ export interface LoopTurn extends Turn {
   /** The messages that the turn answers from its start, one by one as they came: a session keeps each; {@link Turn.message} is all of them. */
   readonly messages: readonly UserMessage[];
   /** Takes what was steered into the turn since the last call, in order of arrival. The turn's reply answers it. */
-  takeSteered(): readonly UserMessage[];
+  takeSteered(wanted?: readonly UserMessage[]): readonly UserMessage[];
+  /** Messages that are offered to the turn and not taken yet; one that is not taken gets a turn of its own. */
+  readonly steered: readonly UserMessage[];
 }

@@ -10,6 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ToolSet } from 'ai';
 import type { ContextSpec } from '../../protocol/contract.ts';
 import { OrreryError } from '../../protocol/errors.ts';
+import type { UserMessage } from '../../protocol/messages.ts';
 import type { Turn } from '../definition.ts';
 import { type ChainModel, DEFAULT_TOOL_RESULT_SHARE, chainFor, promptBudget } from '../models/chain.ts';
 import { modelError, toldSizes } from '../models/errors.ts';
@@ -138,7 +139,7 @@ class LoopRun {
   /** Begins the next step. */
   async begin(): Promise<StepCall> {
     const { conversation } = this;
-    for (const message of this.#turn.takeSteered()) conversation.hear(modelMessageOf(message));
+    if (this.#turn.steered.length > 0) await this.#hear();
     const model = this.#model;
     const opened = await model.open(this.#turn.env);
     const summarize = this.#agent.compaction ? this.#summarizer(this.#agent.compaction) : undefined;
@@ -243,6 +244,17 @@ class LoopRun {
     const delayMs = move.kind === 'retry' ? move.delayMs : 0;
     tell(this.#agent.hooks.onRetry, { ...progress, next: this.#model.name, delayMs });
     await sleep(delayMs, undefined, { signal: this.#turn.signal }).catch(() => this.#turn.signal.throwIfAborted());
+  }
+
+  /** Takes in what was steered into the turn, as far as it fits: a message that does not would end the turn after its tools ran. */
+  async #hear(): Promise<void> {
+    const fitting: UserMessage[] = [];
+    for (const message of this.#turn.steered) {
+      const all = [...fitting, message].map(modelMessageOf);
+      if (!(await this.conversation.hasRoomFor(all, this.#fit.budget))) break;
+      fitting.push(message);
+    }
+    for (const message of this.#turn.takeSteered(fitting)) this.conversation.hear(modelMessageOf(message));
   }
 
   /** The next model that can be opened; where there is none, why the last one could not. */
