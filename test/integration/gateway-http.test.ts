@@ -50,8 +50,8 @@ describe('POST /api/chat', () => {
     await using g = await startGateway();
     const answer = await post(`${g.url}/api/chat`, { message: 'hello', [key]: 'bob' });
     expect(answer.status).toBe(400);
-    const { code, message } = answer.json['error'] as unknown as { readonly code: string; readonly message: string };
-    expect(code).toBe('ORRERY_BAD_REQUEST');
+    expect(answer.json['error']).toMatchObject({ code: 'ORRERY_BAD_REQUEST' });
+    const message = String(answer.json['error']?.['message']);
     expect(message).toContain(`the keys message, namespace, agent, metadata, queue, id, got "${key}"`);
     expect(message.endsWith(end)).toBe(true);
     expect(g.host.received).toEqual([]);

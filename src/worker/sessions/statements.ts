@@ -1,31 +1,10 @@
 /** Owns the statements of the session database, prepared once a connection. What they are for is the store's affair. */
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
+import { Query as AnyQuery } from '../../lib/query.ts';
 
-/** A row as an array: a third cheaper than an object with names. */
-export type Row = readonly (string | number | null)[];
-
-/** A statement that returns rows as arrays. Integers stay within 2^53 by the schema's ranges. */
-export class Query {
-  readonly #statement: StatementSync;
-
-  constructor(database: DatabaseSync, sql: string) {
-    this.#statement = database.prepare(sql);
-    this.#statement.setReturnArrays(true);
-  }
-
-  get(...values: readonly SQLInputValue[]): Row | undefined {
-    return this.#statement.get(...values) as Row | undefined;
-  }
-
-  all(...values: readonly SQLInputValue[]): readonly Row[] {
-    return this.#statement.all(...values) as unknown[] as Row[];
-  }
-
-  /** Returns how many rows were changed. */
-  run(...values: readonly SQLInputValue[]): number {
-    return Number(this.#statement.run(...values).changes);
-  }
-}
+type Column = string | number | null;
+export type Row = readonly Column[];
+class Query extends AnyQuery<Column> {}
 
 /** The keys of a session's messages from place ?2 to before ?3; see the schema. */
 const WITHIN = 'BETWEEN (?1 << 32) + ?2 AND (?1 << 32) + ?3 - 1';

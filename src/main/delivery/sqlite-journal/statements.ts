@@ -1,38 +1,11 @@
 /** Owns the statements of the journal, prepared once a connection. What they are for is the file's affair. */
-import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
+import { type Cell, Query as AnyQuery } from '../../../lib/query.ts';
 import { STATUS } from './schema.ts';
 
-export type Cell = string | number | null | Uint8Array;
-/** A row as an array: a third cheaper than an object with names. */
+export type { Cell } from '../../../lib/query.ts';
 export type Row = readonly Cell[];
-
-/** A statement that returns rows as arrays. */
-export class Query {
-  readonly #statement: StatementSync;
-
-  constructor(database: DatabaseSync, sql: string) {
-    this.#statement = database.prepare(sql);
-    this.#statement.setReturnArrays(true);
-  }
-
-  get(...values: readonly SQLInputValue[]): Row | undefined {
-    return this.#statement.get(...values) as Row | undefined;
-  }
-
-  all(...values: readonly SQLInputValue[]): readonly Row[] {
-    return this.#statement.all(...values) as unknown[] as Row[];
-  }
-
-  /** Goes through the rows without having them all. */
-  each(...values: readonly SQLInputValue[]): IterableIterator<Row> {
-    return this.#statement.iterate(...values) as IterableIterator<unknown> as IterableIterator<Row>;
-  }
-
-  /** Returns how many rows were changed. */
-  run(...values: readonly SQLInputValue[]): number {
-    return Number(this.#statement.run(...values).changes);
-  }
-}
+class Query extends AnyQuery<Cell> {}
 
 /** As `packed.ts` unpacks it. */
 const DELIVERY =
