@@ -35,7 +35,7 @@ type Contestant = Pick<Journal, 'append' | 'mark' | 'close'>;
 const CONTESTANTS: Readonly<Record<string, (dir: string) => Contestant | Promise<Contestant>>> = {
   'SQLite journal': (dir) =>
     SqliteJournal.open({ file: join(dir, 'journal.db'), idPrefix: 'b', maxDeadLetters: 1_000, ...RETENTION }),
-  'journal in memory': () => new MemoryJournal({ idPrefix: 'b', ...RETENTION }),
+  'journal in memory': () => new MemoryJournal({ idPrefix: 'b', maxDeadLetters: 1_000, ...RETENTION }),
   'one transaction a message': (dir) => singleWriter(join(dir, 'single.db')),
   'no journal': () => nothing(),
 };

@@ -38,6 +38,7 @@ async function orrery(): Promise<Contestant> {
   const config = {
     agents: { echo: { use: 'builtin:echo', replicas: THREADS } },
     workers: { threads: THREADS },
+    delivery: { journal: 'memory' },
     sessions: { store: 'memory' },
   } as const;
   const supervisor = await createSupervisor(config, { log });

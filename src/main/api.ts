@@ -9,8 +9,10 @@ import type {
 } from '../protocol/index.ts';
 import type { ChannelManager } from './channels/manager.ts';
 import type { AccountSnapshot } from './delivery/account.ts';
+import type { DeadLetter } from './delivery/journal.ts';
 
 export type { AccountSnapshot } from './delivery/account.ts';
+export type { DeadLetter } from './delivery/journal.ts';
 
 export interface AgentStatus {
   readonly name: string;
@@ -48,7 +50,7 @@ export interface Status {
   readonly state: SupervisorState;
   /** Unix time in milliseconds. */
   readonly startedAt: number;
-  readonly journal: 'memory';
+  readonly journal: JournalStatus;
   readonly defaultAgent: string;
   readonly agents: readonly AgentStatus[];
   readonly slots: readonly SlotStatus[];
@@ -60,13 +62,26 @@ export interface Status {
   readonly loopDelayMs: { readonly p50: number; readonly p99: number; readonly max: number };
 }
 
+export interface JournalStatus {
+  readonly kind: 'memory' | 'sqlite';
+  /** `failed`: the file takes no writes. Messages are refused, what was accepted is kept, and the file is tried every second. */
+  readonly status: 'ok' | 'failed';
+  readonly error?: string;
+  /** Since when it is failed: Unix time in milliseconds. */
+  readonly since?: number;
+  /** Messages that wait to be accepted. */
+  readonly appends: number;
+  /** Later states that are not on disk yet. */
+  readonly marks: number;
+}
+
 export type SupervisorState = 'idle' | 'starting' | 'running' | 'draining' | 'closed';
 
 export interface DrainReport {
   /** True when everything accepted was answered and every agent stopped within the deadline. */
   readonly clean: boolean;
   readonly answered: number;
-  /** Deliveries that were cut off; with the in-memory journal they are dead letters with reason `shutdown`. */
+  /** Deliveries that were cut off: the next start does them. With the in-memory journal they are dead letters with reason `shutdown`. */
   readonly unfinished: number;
   readonly durationMs: number;
 }
@@ -89,20 +104,20 @@ export interface ChannelManagers {
   restart(name: string): Promise<ChannelStatus>;
 }
 
-export interface DeadLetter {
-  readonly id: string;
-  readonly agent: string;
-  readonly reason: string;
-  readonly attempts: number;
-  /** Unix time in milliseconds. */
-  readonly diedAt: number;
-  readonly inbound: InboundMessage;
-  readonly error?: { readonly code?: string; readonly message: string };
-}
-
+/** Messages that could not be answered: the newest `delivery.maxDeadLetters` of them, on disk with the durable journal. */
 export interface DeadLetters {
-  list(): readonly DeadLetter[];
-  get(id: string): DeadLetter | undefined;
+  /** The newest first, at most `limit` (default 100), from after the letter `after` on. */
+  list(o?: { limit?: number; after?: string }): Promise<readonly DeadLetter[]>;
+  /** Rejects with `ORRERY_NOT_FOUND`. */
+  get(id: string): Promise<DeadLetter>;
+  /**
+   * Runs the message again, behind all that its session has and with all attempts; its reply goes to where it came from, and is kept under
+   * its id. Resolves with the letter it was once the journal has it. Rejects with `ORRERY_NOT_FOUND`, `ORRERY_AGENT_UNKNOWN`,
+   * `ORRERY_MAILBOX_FULL`, `ORRERY_OVERLOADED`, `ORRERY_DRAINING` and `ORRERY_JOURNAL_FAILED`.
+   */
+  replay(id: string): Promise<DeadLetter>;
+  /** Forgets it; its id stays known as a duplicate for the retention. Rejects with `ORRERY_NOT_FOUND`. */
+  drop(id: string): Promise<void>;
 }
 
 /**

@@ -7,6 +7,7 @@ export type {
   DeadLetter,
   DeadLetters,
   DrainReport,
+  JournalStatus,
   Readiness,
   Sessions,
   SlotStatus,

@@ -5,22 +5,13 @@
  *   drain:  refuse new messages -> finish accepted turns (drainMs) -> abort what is left -> stop agents (hostMs, slots in
  *           parallel, agents in reverse order of start) -> tell the senders of what was cut off -> close channels and pool
  */
-import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { pino, type Logger } from 'pino';
-import {
-  type Accepted,
-  type DeliveredReply,
-  type InboundMessage,
-  OrreryError,
-  type ResidentTask,
-  fromWire,
-} from '../protocol/index.ts';
+import { type DeliveredReply, type InboundMessage, OrreryError, type ResidentTask } from '../protocol/index.ts';
 import type {
   Agents,
   ChannelManagers,
-  DeadLetter,
   DeadLetters,
   DrainReport,
   Readiness,
@@ -31,15 +22,8 @@ import type {
 } from './api.ts';
 import { GatewayChannel } from './channels/gateway/index.ts';
 import { type OrreryConfig, type ResolvedConfig, resolveConfig } from './config/index.ts';
-import {
-  Account,
-  DeadLetters as DeadLetterStore,
-  DeliveryEngine,
-  Intake,
-  MemoryJournal,
-  type Origin,
-  OriginBook,
-} from './delivery/index.ts';
+import { Account, AdmissionControl, DeliveryEngine, Intake, type Journal, nobody } from './delivery/index.ts';
+import { type DataDirLock, lockDataDir } from './ops/lock.ts';
 import { LoopDelay } from './ops/loop-delay.ts';
 import { Metrics } from './ops/metrics.ts';
 import { VERSION } from './ops/version.ts';
@@ -48,9 +32,12 @@ import { HostedAgents } from './wiring/agents.ts';
 import { HostedChannels } from './wiring/channels.ts';
 import { gatewayHostOf } from './wiring/gateway-host.ts';
 import { loadImages } from './wiring/images.ts';
+import { Injection } from './wiring/injection.ts';
+import { journalOf } from './wiring/journal.ts';
 import { Monitor } from './wiring/monitor.ts';
+import { Recovery } from './wiring/recovery.ts';
 import { HostedSessions, sessionsTaskOf } from './wiring/sessions.ts';
-import { statusOf } from './wiring/status.ts';
+import { readinessOf, statusOf } from './wiring/status.ts';
 import { LazyTokenPool } from './wiring/tokens.ts';
 import { within } from './wiring/within.ts';
 
@@ -59,6 +46,8 @@ export interface SupervisorOptions {
   readonly dir?: string;
   /** A configuration that was checked already; `config` is not read then. */
   readonly resolved?: ResolvedConfig;
+  /** The caller has the data directory's lock already. Default: the supervisor takes it where it keeps anything on disk. */
+  readonly locked?: boolean;
   /** Default: silent. */
   readonly log?: Logger;
   /** Hears of a state that only a new process mends: threads that native code holds. Default: an error in the log. */
@@ -77,7 +66,7 @@ const MAX_SENDS = 5;
 export function createSupervisor(config: OrreryConfig, options: SupervisorOptions = {}): Promise<Supervisor> {
   return new Promise((resolve) => {
     const resolved = options.resolved ?? resolveConfig(config, { dir: options.dir ?? process.cwd() });
-    resolve(new Host(resolved, options.log ?? pino({ enabled: false }), options.onFatal));
+    resolve(new Host(resolved, options));
   });
 }
 
@@ -85,8 +74,9 @@ class Host implements Supervisor {
   readonly #config: ResolvedConfig;
   readonly #log: Logger;
   readonly #account = new Account();
-  readonly #letters: DeadLetterStore;
-  readonly #journal: MemoryJournal;
+  readonly #admission: AdmissionControl;
+  readonly #journal: Journal;
+  readonly #recovery: Recovery;
   readonly #pool: Pool;
   readonly #engine: DeliveryEngine;
   readonly #intake: Intake;
@@ -97,8 +87,9 @@ class Host implements Supervisor {
   readonly #metrics: Metrics;
   readonly #loopDelay = new LoopDelay();
   readonly #tokens: LazyTokenPool;
-  readonly #injected = new OriginBook();
-  readonly #route = (inbound: InboundMessage): string => this.#channels.route(inbound);
+  readonly #injection: Injection;
+  readonly #locksDir: boolean;
+  #lock: DataDirLock | undefined;
   #images: ResidentTask['images'] = {};
   #state: SupervisorState = 'idle';
   #startedAt = 0;
@@ -106,13 +97,20 @@ class Host implements Supervisor {
   readonly #drained = Promise.withResolvers<DrainReport>();
   #closing: Promise<void> | undefined;
 
-  constructor(config: ResolvedConfig, log: Logger, onFatal?: (error: OrreryError) => void) {
+  constructor(config: ResolvedConfig, options: SupervisorOptions) {
+    const { log = pino({ enabled: false }), onFatal, locked = false } = options;
     this.#config = config;
     this.#log = log;
     const { delivery, workers, restarts, shutdown } = config;
-    const idPrefix = `${Date.now().toString(36)}${randomBytes(3).toString('hex')}`;
-    this.#letters = new DeadLetterStore(delivery.maxDeadLetters);
-    this.#journal = new MemoryJournal({ ...delivery, idPrefix });
+    const keepsFiles = delivery.journal === 'sqlite' || config.sessions.store === 'sqlite';
+    this.#locksDir = keepsFiles && !locked;
+    const journal = journalOf(config, log);
+    this.#journal = journal;
+    this.#admission = new AdmissionControl({
+      ...delivery,
+      finished: () => this.#account.answered + this.#account.dead,
+      appends: () => journal.lag.appends,
+    });
     this.#pool = new Pool({
       threads: workers.threads,
       ...(workers.maxHeapMb === undefined ? {} : { maxHeapMb: workers.maxHeapMb }),
@@ -130,15 +128,22 @@ class Host implements Supervisor {
       ...delivery,
       journal: this.#journal,
       account: this.#account,
-      deadLetters: this.#letters,
       log,
       maxTurnsPerAgent: workers.maxTurnsPerAgent,
       retry: { minMs: delivery.retryMinMs, maxMs: delivery.retryMaxMs, jitter: restarts.jitter },
       maxSends: MAX_SENDS,
+      maxHeld: delivery.maxHeldReplies,
+      maxHeldMs: delivery.maxAgeMs,
       pickReplica: rendezvous,
       random: Math.random,
     });
-    this.#intake = new Intake({ ...delivery, engine: this.#engine, journal: this.#journal, account: this.#account });
+    this.#intake = new Intake({
+      ...delivery,
+      engine: this.#engine,
+      journal,
+      account: this.#account,
+      admission: this.#admission,
+    });
     this.#agents = new HostedAgents({ config, pool: this.#pool, engine: this.#engine, log, random: Math.random });
     this.sessions = new HostedSessions(this.#agents, this.#pool, config.sessions.store);
     this.#tokens = new LazyTokenPool();
@@ -153,6 +158,16 @@ class Host implements Supervisor {
       log,
       create: (name, channel) => new GatewayChannel(channel, gatewayHost, { name, version: VERSION }),
       shutdownTimeoutMs: shutdown.drainMs,
+    });
+    this.#recovery = new Recovery({
+      engine: this.#engine,
+      journal,
+      intake: this.#intake,
+      account: this.#account,
+      agents: () => this.#agents.names,
+      originOf: ({ channel }) => this.#channels.origin(channel) ?? nobody(),
+      maxAgeMs: delivery.maxAgeMs,
+      log,
     });
     this.#monitor = new Monitor({
       slots: this.#pool.slots,
@@ -169,7 +184,12 @@ class Host implements Supervisor {
         onFatal?.(error);
       },
     });
-    this.#metrics = new Metrics(() => this.status());
+    this.#injection = new Injection({
+      intake: this.#intake,
+      engine: this.#engine,
+      route: (inbound) => this.#channels.route(inbound),
+    });
+    this.#metrics = new Metrics(() => this.status(), journal);
   }
 
   get agents(): Agents {
@@ -181,11 +201,7 @@ class Host implements Supervisor {
   }
 
   get deadLetters(): DeadLetters {
-    const letters = this.#letters;
-    return {
-      list: (): readonly DeadLetter[] => letters.list(),
-      get: (id: string): DeadLetter | undefined => letters.get(id),
-    };
+    return this.#recovery;
   }
 
   async start(): Promise<void> {
@@ -198,19 +214,29 @@ class Host implements Supervisor {
     this.#state = 'starting';
     this.#startedAt = Date.now();
     for (const warning of this.#config.warnings ?? []) this.#log.warn(warning);
-    this.#log.info('the journal is in memory: what is accepted is lost if the process is killed');
+    if (!this.#journal.durable) {
+      this.#log.warn('the journal is in memory: what is accepted is lost if the process is killed');
+    }
     this.#loopDelay.start();
+    this.#admission.start();
     this.#monitor.start();
     try {
+      if (this.#locksDir) this.#lock = await lockDataDir(this.#config.dataDir, VERSION, this.#log);
+      // Stopped meanwhile: nothing may be opened any more. So again below.
+      this.#checkStarting();
+      await this.#journal.open();
       this.#images = await loadImages(this.#log);
       await this.#agents.start();
       if (this.#agents.unusable) throw this.#agents.unusable;
-      // Stopped meanwhile: nothing may be opened any more.
-      if (!this.#is('starting')) throw new OrreryError('ORRERY_CLOSED', 'The supervisor was stopped while it started');
+      this.#checkStarting();
+      // Before anything new: it stands before that in its sessions.
+      await this.#recovery.recover();
+      this.#checkStarting();
       this.#intake.open();
       await this.#channels.start();
     } catch (error) {
       await (this.#draining ?? this.close());
+      this.#lock?.release();
       throw error;
     }
     // A drain may have begun meanwhile: it is not taken back.
@@ -226,17 +252,19 @@ class Host implements Supervisor {
       agents: this.#agents.list(),
       channels: this.#channels.list(),
       account: this.#account,
+      journal: this.#journal,
       zombies: this.#monitor.zombies,
       loopDelayMs: this.#loopDelay.read(),
     });
   }
 
   readiness(): Readiness {
-    const reasons: string[] = [];
-    if (this.#state !== 'running') reasons.push(this.#state);
-    if (this.#engine.pending >= this.#config.delivery.maxPending) reasons.push('saturated');
-    if (!this.#pool.slots.some((slot) => slot.state.status === 'ready')) reasons.push('no slot is ready');
-    return { ready: reasons.length === 0, reasons };
+    return readinessOf({
+      state: this.#state,
+      journal: this.#journal,
+      refusal: this.#admission.refusal(this.#engine.pending + this.#account.inIntake + 1),
+      slots: this.#pool.slots,
+    });
   }
 
   metrics(): Promise<string> {
@@ -251,26 +279,7 @@ class Host implements Supervisor {
     message: InboundMessage,
     o: { signal?: AbortSignal; onDelta?: (text: string) => void } = {},
   ): Promise<DeliveredReply> {
-    const { promise, resolve, reject } = Promise.withResolvers<DeliveredReply>();
-    const { signal, onDelta } = o;
-    const origin: Origin = {
-      book: this.#injected,
-      reply: (out) => resolve(out.reply),
-      error: (out) => reject(fromWire(out.error)),
-    };
-    const taken = (accepted: Accepted): void => {
-      if (accepted.status === 'duplicate') settleDuplicate(message.id, accepted, resolve, reject);
-      else if (signal) this.#cancelOn(signal, accepted.id, promise);
-    };
-    try {
-      signal?.throwIfAborted();
-      const accepting = this.#intake.take(message, this.#route, origin, onDelta && { delta: onDelta });
-      if (accepting instanceof Promise) accepting.then(taken, reject);
-      else taken(accepting);
-    } catch (error) {
-      reject(error);
-    }
-    return promise;
+    return this.#injection.inject(message, o);
   }
 
   drain(o: { timeoutMs?: number } = {}): Promise<DrainReport> {
@@ -349,8 +358,19 @@ class Host implements Supervisor {
     this.#engine.close();
     this.#monitor.stop();
     this.#loopDelay.stop();
-    await Promise.all([this.#journal.close(), this.#tokens.close()]);
+    this.#admission.stop();
+    await Promise.all([this.#closeJournal(), this.#tokens.close()]);
+    this.#lock?.release();
     this.#state = 'closed';
+  }
+
+  /** What could not be written then is lost to the next start as after a kill: it may send a reply again. */
+  async #closeJournal(): Promise<void> {
+    try {
+      await this.#journal.close();
+    } catch (error) {
+      this.#log.error({ err: error }, 'the journal could not be closed in order');
+    }
   }
 
   #slotEvents(): SlotEvents {
@@ -364,30 +384,11 @@ class Host implements Supervisor {
     };
   }
 
-  /** Cancels a delivery when its caller gives up before it has its answer. */
-  #cancelOn(signal: AbortSignal, id: string, answer: Promise<unknown>): void {
-    const cancel = (): void => {
-      this.#engine.cancel(id);
-    };
-    const off = (): void => signal.removeEventListener('abort', cancel);
-    if (signal.aborted) cancel();
-    signal.addEventListener('abort', cancel, { once: true });
-    answer.then(off, off);
+  #checkStarting(): void {
+    if (!this.#is('starting')) throw new OrreryError('ORRERY_CLOSED', 'The supervisor was stopped while it started');
   }
 
   #is(state: SupervisorState): boolean {
     return this.#state === state;
   }
-}
-
-/** What a caller gets whose message was taken in before. */
-function settleDuplicate(
-  id: string,
-  duplicate: Extract<Accepted, { status: 'duplicate' }>,
-  resolve: (reply: DeliveredReply) => void,
-  reject: (error: unknown) => void,
-): void {
-  if (duplicate.state === 'answered') resolve(duplicate.reply);
-  else if (duplicate.state === 'dead') reject(fromWire(duplicate.error));
-  else reject(new OrreryError('ORRERY_DUPLICATE_IN_FLIGHT', `The message ${id} is still being answered`));
 }

@@ -72,6 +72,7 @@ const REGISTRY = {
   ORRERY_STALE_OWNER: ['unavailable', true, 503, 'The session moved to another owner; the turn is run there.'],
 
   ORRERY_CALL_DEADLINE: ['deadline', true, 504, 'A call to a worker was not answered in time.'],
+  ORRERY_EXPIRED: ['deadline', false, 504, 'The host was down for too long: send the message again.'],
   ORRERY_TURN_DEADLINE: ['deadline', false, 504, 'The turn took longer than `delivery.turnTimeoutMs`.'],
   ORRERY_SHUTDOWN_DEADLINE: ['deadline', false, 503, 'Not everything ended before the shutdown deadline.'],
 

@@ -160,6 +160,51 @@ export function journalContract(name: string, open: (now: () => number) => Promi
       expect(await all(journal.recover())).toEqual([]);
     });
 
+    test('dead letters - are listed from the newest on, found, dropped and put back, and their ids stay known', async () => {
+      const messages = ['a', 'b', 'c'].map((id) => admission({ id }));
+      const ids = (await journal.append(messages)).map(idOf);
+      for (const id of ids) {
+        now += 1;
+        journal.mark(id, dead(`no luck with ${id}`), 3);
+        // Deaths of one moment have no order that is promised.
+        await journal.flush();
+      }
+      const [a = '', b = '', c = ''] = ids;
+      const { deadLetters } = journal;
+      const letters = await deadLetters.list();
+      expect(letters.map(({ id }) => id)).toEqual([c, b, a]);
+      expect(letters[0]).toMatchObject({ agent: 'echo', reason: 'agent-error', attempts: 3, crashes: 0, replays: 0 });
+      expect(letters[0]?.inbound).toMatchObject({ id: 'c', message: messages[2]?.inbound.message });
+      expect((await deadLetters.list({ limit: 1, after: c })).map(({ id }) => id)).toEqual([b]);
+      expect(await deadLetters.get(a)).toEqual(letters[2]);
+      expect(await deadLetters.get('none')).toBeUndefined();
+
+      expect(await deadLetters.drop(b)).toBe(true);
+      expect(await deadLetters.drop(b)).toBe(false);
+      expect(await journal.append(messages.slice(1, 2))).toMatchObject([{ status: 'duplicate', id: b, state: 'dead' }]);
+
+      const back = await deadLetters.replay(a);
+      expect(back).toMatchObject({ id: a, agent: 'echo', attempts: 0, replays: 1, state: { status: 'accepted' } });
+      expect(back?.inbound).toEqual(letters[2]?.inbound);
+      expect(await deadLetters.replay(a)).toBeUndefined();
+      expect(await journal.append(messages.slice(0, 1))).toMatchObject([
+        { status: 'duplicate', id: a, state: 'pending' },
+      ]);
+      expect(await journal.totals()).toEqual({
+        accepted: 3,
+        replayed: 1,
+        answered: 0,
+        dead: 3,
+        pending: 1,
+        letters: 1,
+      });
+      journal.mark(a, answered('late'), 1);
+      expect(await journal.append(messages.slice(0, 1))).toMatchObject([
+        { status: 'duplicate', id: a, state: 'answered' },
+      ]);
+      expect(await journal.totals()).toMatchObject({ answered: 1, pending: 0, letters: 1 });
+    });
+
     test('journal - texts come back as they went in, also halves of pairs and very long ones', async () => {
       for (const content of ['\u0000', '\ud800 half', '😀', '"quoted"\n', 'x'.repeat(1_000_000)]) {
         const message = admission({ message: { role: 'user', content } });

@@ -5,7 +5,7 @@ import { journalContract } from './journal-contract.ts';
 
 journalContract('in memory', (now) => {
   const retention = { dedupeRetentionMs: RETENTION_MS, replyRetentionMs: RETENTION_MS / 2 };
-  const journal = new MemoryJournal({ ...retention, idPrefix: 'm', now });
+  const journal = new MemoryJournal({ ...retention, idPrefix: 'm', maxDeadLetters: 1_000, now });
   return Promise.resolve({ journal, [Symbol.asyncDispose]: () => journal.close() });
 });
 

@@ -76,7 +76,7 @@ describe.each(['dedicated', 'shared'] as const)('an agent on a %s slot', (isolat
     expect(after.other).toEqual(before.other);
     expect(await witness.stop()).toBeGreaterThan(0);
 
-    const [letter] = host.supervisor.deadLetters.list();
+    const [letter] = await host.supervisor.deadLetters.list();
     expect(letter).toMatchObject({ agent: 'culprit', reason: 'poison', attempts, error: { code } });
     expect(balance(host.status)).toEqual(BALANCED);
     expect(host.status.messages).toMatchObject({ dead: 1, pending: 0, deadBy: { poison: 1 } });

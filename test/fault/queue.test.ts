@@ -55,7 +55,7 @@ describe('a thread that ends between an offer and the outcome', () => {
     expect(await one).toMatchObject({ code: 'ORRERY_WORKER_EXITED', error: { details: { attempts: 3 } } });
     expect(await two).toEqual({ text: 'two' });
     expect(host.lines().filter((line) => line === 'took two')).toHaveLength(3);
-    expect(host.supervisor.deadLetters.list().map(({ inbound, reason }) => [inbound.id, reason])).toEqual([
+    expect((await host.supervisor.deadLetters.list()).map(({ inbound, reason }) => [inbound.id, reason])).toEqual([
       ['die one', 'poison'],
     ]);
     expect(balance(host.status)).toEqual(BALANCED);

@@ -122,12 +122,15 @@ describe('a process that is killed', () => {
     const said = ['say one', 'one 1', 'say two', 'two 1'];
     const read = await raw(`${second.url}/api/sessions/alice`);
     expect(read.json['messages']).toMatchObject(said.map((content) => ({ content })));
-    expect((await chat(second.url, 'history')).json['message']).toBe(JSON.stringify(said));
+    // The next process runs it, and what comes stands behind it.
+    writeFileSync(gate, '');
+    const ran = [...said, 'hold', 'held 1'];
+    expect((await chat(second.url, 'history')).json['message']).toBe(JSON.stringify(ran));
     await kill(second.running);
 
     const third = await serve(directory);
     await using _third = third.running;
-    expect(JSON.parse((await chat(third.url, 'history')).json['message'] ?? '')).toHaveLength(6);
+    expect(JSON.parse((await chat(third.url, 'history')).json['message'] ?? '')).toHaveLength(8);
   });
 
   test('sessions - a file that is no database is told at the start, with the exit code of a configuration', async () => {

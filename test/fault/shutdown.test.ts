@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import type { Supervisor } from '../../src/main/api.ts';
+import type { OrreryConfig } from '../../src/main/config/input.ts';
 import { type Running, start } from '../support/commands.ts';
 import { BALANCED, actor, balance, eventually, fixture, settled, startHost } from '../support/host.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
@@ -199,17 +200,23 @@ describe('drain and close', () => {
     expect(await drained).toMatchObject({ clean: true, answered: 1, unfinished: 0 });
   });
 
-  test('shutdown - what does not end in time is told, counted, and the report is not clean', async () => {
-    await using host = await startHost({ agents: { actor: actor() }, shutdown: { timeoutMs: 2_500 } });
-    const [held, deaf, waiting] = ['hold', 'deaf', 'say behind'].map((text, i) =>
-      host.outcome('actor', text, i === 2 ? 's0' : `s${i}`),
-    );
-    await eventually('they are under way', () => host.lines().length === 2);
-    expect(await host.supervisor.drain()).toMatchObject({ clean: false, answered: 0, unfinished: 3 });
-    for (const outcome of [held, deaf, waiting]) expect(await outcome).toMatchObject({ code: 'ORRERY_INTERRUPTED' });
-    expect(host.status.messages).toMatchObject({ pending: 0, dead: 3, deadBy: { shutdown: 3 } });
-    expect(balance(host.status)).toEqual(BALANCED);
-  });
+  test.each<[string, Pick<OrreryConfig, 'delivery'>, object]>([
+    ['on disk it is left', {}, { pending: 3, dead: 0 }],
+    ['in memory it is dead', { delivery: { journal: 'memory' } }, { pending: 0, dead: 3, deadBy: { shutdown: 3 } }],
+  ])(
+    'shutdown - what does not end in time is told, counted, and the report is not clean - %s',
+    async (_, config, end) => {
+      await using host = await startHost({ ...config, agents: { actor: actor() }, shutdown: { timeoutMs: 2_500 } });
+      const [held, deaf, waiting] = ['hold', 'deaf', 'say behind'].map((text, i) =>
+        host.outcome('actor', text, i === 2 ? 's0' : `s${i}`),
+      );
+      await eventually('they are under way', () => host.lines().length === 2);
+      expect(await host.supervisor.drain()).toMatchObject({ clean: false, answered: 0, unfinished: 3 });
+      for (const outcome of [held, deaf, waiting]) expect(await outcome).toMatchObject({ code: 'ORRERY_INTERRUPTED' });
+      expect(host.status.messages).toMatchObject(end);
+      expect(balance(host.status)).toEqual(BALANCED);
+    },
+  );
 
   test('shutdown - a thread that spins does not hold the drain beyond its deadline', async () => {
     await using host = await startHost({

@@ -143,7 +143,12 @@ describe('orrery serve', () => {
     expect(JSON.parse(drained.stdout)).toMatchObject({ clean: true, unfinished: 0 });
     expect(readRecord(join(cwd, '.orrery'))).toBeUndefined();
     expect((await running.finished).code).toBe(0);
-    expect(readdirSync(join(cwd, '.orrery'))).toEqual(['compile-cache', 'sessions.db', 'supervisor.lock']);
+    expect(readdirSync(join(cwd, '.orrery'))).toEqual([
+      'compile-cache',
+      'journal.db',
+      'sessions.db',
+      'supervisor.lock',
+    ]);
   });
 
   it('log - is one JSON object a line on a pipe, and names the version, agents and data directory', async () => {

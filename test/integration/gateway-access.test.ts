@@ -109,29 +109,33 @@ test('an upgrade that is refused leaves no socket behind', async () => {
 });
 
 describe('a change', () => {
-  test.each(['/api/drain', '/api/agents/echo/restart', '/api/channels/irc/restart', '/api/login', '/api/chat'])(
-    'has to be marked as meant - %s',
-    async (path) => {
-      await using g = await startGateway();
-      for (const type of [
-        'text/plain',
-        'application/x-www-form-urlencoded',
-        'multipart/form-data',
-        'application/jsonp',
-      ]) {
-        const answer = await raw(`${g.url}${path}`, { method: 'POST', headers: { 'content-type': type }, body: '{}' });
-        expect([type, answer.status]).toEqual([type, 403]);
-      }
-      expect((await raw(`${g.url}${path}`, { method: 'POST' })).status).toBe(403);
-      expect([g.host.drained, g.host.restarted, g.host.received]).toEqual([0, [], []]);
-    },
-  );
+  test.each([
+    '/api/drain',
+    '/api/agents/echo/restart',
+    '/api/channels/irc/restart',
+    '/api/login',
+    '/api/chat',
+    '/api/dead-letters/d-1/replay',
+  ])('has to be marked as meant - %s', async (path) => {
+    await using g = await startGateway();
+    for (const type of [
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'multipart/form-data',
+      'application/jsonp',
+    ]) {
+      const answer = await raw(`${g.url}${path}`, { method: 'POST', headers: { 'content-type': type }, body: '{}' });
+      expect([type, answer.status]).toEqual([type, 403]);
+    }
+    expect((await raw(`${g.url}${path}`, { method: 'POST' })).status).toBe(403);
+    expect([g.host.drained, g.host.restarted, g.host.received]).toEqual([0, [], []]);
+  });
 });
 
 describe('tokens', () => {
   const config = { token: TOKEN, adminToken: ADMIN };
   const chatRoutes = ['/v1/models'];
-  const adminRoutes = ['/metrics', '/api/status'];
+  const adminRoutes = ['/metrics', '/api/status', '/api/dead-letters'];
 
   test('are asked for on every route but health and the page', async () => {
     await using g = await startGateway({ config });

@@ -2,6 +2,8 @@
 import { once } from 'node:events';
 import { describe, expect, test } from 'vitest';
 import { OrreryError } from '../../src/protocol/index.ts';
+import type { DeadLetter } from '../../src/main/api.ts';
+import { inbound } from '../support/channels.ts';
 import { post, raw, startGateway, until } from '../support/gateway.ts';
 
 describe('POST /api/chat', () => {
@@ -276,6 +278,27 @@ describe('status and control', () => {
     expect((await raw(`${g.url}/api/channels/x/restart`, marked)).status).toBe(404);
   });
 
+  test('dead letters are listed in pages, put back and dropped, and an unknown one is a 404', async () => {
+    await using g = await startGateway();
+    const letters = ['d-1', 'd-2', 'd-3'].map(letterOf);
+    for (const letter of letters) g.host.letters.set(letter.id, letter);
+    const at = `${g.url}/api/dead-letters`;
+    expect((await raw(at)).json).toEqual({ deadLetters: letters });
+    expect((await raw(`${at}?limit=1&after=d-1`)).json).toEqual({ deadLetters: [letters[1]] });
+    for (const limit of ['0', '1001', 'x']) expect((await raw(`${at}?limit=${limit}`)).status).toBe(400);
+
+    const replayed = await raw(`${at}/d-1/replay`, marked);
+    expect([replayed.status, replayed.json]).toEqual([
+      202,
+      { id: 'd-1', agent: 'echo', namespace: 'web:alice', status: 'accepted' },
+    ]);
+    const dropped = await raw(`${at}/d-2`, { ...marked, method: 'DELETE' });
+    expect([dropped.status, dropped.json]).toEqual([200, { id: 'd-2', dropped: true }]);
+    expect(g.host.restarted).toEqual(['replay:d-1', 'drop:d-2']);
+    expect((await raw(`${at}/d-1/replay`, marked)).status).toBe(404);
+    expect((await raw(`${at}/d-2`, { ...marked, method: 'DELETE' })).status).toBe(404);
+  });
+
   test('answers before it restarts itself', async () => {
     await using g = await startGateway();
     const restarted = once(g.host.events, 'restarted');
@@ -318,3 +341,8 @@ describe('POST /v1/tokens/count', () => {
     expect(answer.json['error']).toMatchObject({ type: 'invalid_request_error', code: 'ORRERY_BAD_REQUEST' });
   });
 });
+
+function letterOf(id: string): DeadLetter {
+  const about = { id, agent: 'echo', reason: 'exhausted', attempts: 3, crashes: 0, replays: 0 } as const;
+  return { ...about, acceptedAt: 1, diedAt: 2, inbound: inbound({ id: `m-${id}`, namespace: 'web:alice' }) };
+}

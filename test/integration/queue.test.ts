@@ -100,7 +100,7 @@ describe('queue modes on real threads', () => {
       { status: 'rejected', reason: { code: 'ORRERY_AGENT_FAILED' } },
       { status: 'rejected', reason: { code: 'ORRERY_AGENT_FAILED' } },
     ]);
-    expect(host.supervisor.deadLetters.list().map(({ inbound }) => inbound.id)).toEqual(['two', 'fail now']);
+    expect((await host.supervisor.deadLetters.list()).map(({ inbound }) => inbound.id)).toEqual(['two', 'fail now']);
     expect(await history(host)).toEqual(['hold one', 'hold one']);
     expect(balance(host.status)).toEqual(BALANCED);
   });

@@ -2,15 +2,17 @@
 import { pino } from 'pino';
 import {
   Account,
-  DeadLetters,
+  AdmissionControl,
   DeliveryEngine,
   Intake,
   MemoryJournal,
   type Origin,
   OriginBook,
 } from '../../src/main/delivery/index.ts';
+import type { AdmissionBounds } from '../../src/main/delivery/admission.ts';
 import type { EngineOptions } from '../../src/main/delivery/engine.ts';
 import type { IntakeOptions } from '../../src/main/delivery/intake.ts';
+import type { MemoryLetters } from '../../src/main/delivery/memory-letters.ts';
 import type { TurnHost } from '../../src/main/delivery/lanes.ts';
 import { rendezvous } from '../../src/main/pool/placement.ts';
 import {
@@ -131,6 +133,13 @@ export class TestOrigin implements Origin {
     this.answers.push({ to, text });
   }
 
+  /** Messages of which it was told that the next process answers them. */
+  readonly leftIds: string[] = [];
+
+  left(out: OutboundError): void {
+    this.leftIds.push(out.target.inReplyTo);
+  }
+
   queue(): QueueMode {
     return this.mode;
   }
@@ -148,7 +157,6 @@ export class TestOrigin implements Origin {
 /** Intake, journal and engine as the supervisor wires them, with an agent `a` of as many runtimes as there are slots. */
 export class DeliveryUnderTest {
   readonly account: Account = new Account();
-  readonly letters: DeadLetters;
   readonly journal: MemoryJournal;
   readonly engine: DeliveryEngine;
   readonly intake: Intake;
@@ -158,26 +166,32 @@ export class DeliveryUnderTest {
 
   constructor(
     o: Partial<EngineOptions> &
+      Partial<AdmissionBounds> &
       Partial<IntakeOptions> & { readonly slots?: number; readonly maxDeadLetters?: number } = {},
   ) {
     const { slots = 1, maxDeadLetters = 100, ...options } = o;
-    this.letters = new DeadLetters(maxDeadLetters);
-    this.journal = new MemoryJournal({
-      dedupeRetentionMs: 1_000,
-      replyRetentionMs: 1_000,
-      idPrefix: 't',
-      now: () => this.now,
-    });
+    const { journal } = options;
+    this.journal =
+      journal instanceof MemoryJournal
+        ? journal
+        : new MemoryJournal({
+            dedupeRetentionMs: 1_000,
+            replyRetentionMs: 1_000,
+            idPrefix: 't',
+            maxDeadLetters,
+            now: () => this.now,
+          });
     this.engine = new DeliveryEngine({
       journal: this.journal,
       account: this.account,
-      deadLetters: this.letters,
       log: pino({ enabled: false }),
       maxAttempts: 3,
       turnTimeoutMs: 1_000,
       maxTurnsPerAgent: 256,
       retry: { minMs: 0, maxMs: 0, jitter: 0 },
       maxSends: 3,
+      maxHeld: 100,
+      maxHeldMs: 60_000,
       pickReplica: rendezvous,
       random: () => 0,
       ...options,
@@ -186,8 +200,15 @@ export class DeliveryUnderTest {
       engine: this.engine,
       journal: this.journal,
       account: this.account,
+      admission: new AdmissionControl({
+        maxPending: 10_000,
+        maxJournalLag: 1_000,
+        maxLoopDelayMs: 1_000,
+        finished: () => this.account.answered + this.account.dead,
+        appends: () => this.journal.lag.appends,
+        ...options,
+      }),
       mailboxSize: 64,
-      maxPending: 10_000,
       maxMessageBytes: 1_048_576,
       ...options,
     });
@@ -195,6 +216,10 @@ export class DeliveryUnderTest {
     this.slots = Array.from({ length: slots }, (_, i) => new FakeSlot(i));
     for (const slot of this.slots) this.engine.roster.add('a', runtimeOf(slot));
     for (const slot of this.slots) this.up(slot);
+  }
+
+  get letters(): MemoryLetters {
+    return this.journal.letters;
   }
 
   get slot(): FakeSlot {

@@ -18,6 +18,9 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
     agent: 'broken',
     reason: 'exhausted',
     attempts: 3,
+    crashes: 0,
+    replays: 0,
+    acceptedAt: 1_699_999_999_000,
     diedAt: 1_700_000_000_000,
     inbound: {
       id: 'm-1',
@@ -27,7 +30,7 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
       metadata: {},
       receivedAt: 1_700_000_000_000,
     },
-    error: { code: 'ORRERY_AGENT_FAILED', message: 'it broke' },
+    error: { name: 'OrreryError', code: 'ORRERY_AGENT_FAILED', message: 'it broke' },
   } as const;
   const agents = ['echo', 'slow', 'broken'].map((name) => ({
     name,
@@ -59,7 +62,7 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
       pid: process.pid,
       state,
       startedAt: 1,
-      journal: 'memory',
+      journal: { kind: 'memory', status: 'ok', appends: 0, marks: 0 },
       defaultAgent: 'echo',
       agents,
       slots: [],
@@ -106,7 +109,14 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
         return Promise.reject(new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${name}"`));
       },
     },
-    deadLetters: { list: () => [deadLetter], get: (id) => (id === deadLetter.id ? deadLetter : undefined) },
+    deadLetters: {
+      list: () => Promise.resolve([deadLetter]),
+      get: letter,
+      replay: letter,
+      drop: async (id) => {
+        await letter(id);
+      },
+    },
     sessions: {
       read: () => Promise.resolve([]),
       clear: () => Promise.resolve(),
@@ -117,6 +127,10 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
     metrics: () => Promise.resolve(''),
     [Symbol.asyncDispose]: () => supervisor.close(),
   };
+
+  function letter(id: string): Promise<typeof deadLetter> {
+    return id === deadLetter.id ? Promise.resolve(deadLetter) : Promise.reject(missing(id));
+  }
 
   async function inject(
     message: InboundMessage,

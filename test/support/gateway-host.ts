@@ -1,7 +1,7 @@
 /** Owns the small host in memory behind a gateway under test: it accepts, routes and answers by the supervisor's contract. */
 import { EventEmitter, once } from 'node:events';
 import { type Logger, pino } from 'pino';
-import type { Readiness, Status } from '../../src/main/api.ts';
+import type { DeadLetter, Readiness, Status } from '../../src/main/api.ts';
 import type { Channel, ChannelContext } from '../../src/main/channels/channel.ts';
 import type { GatewayHost, TokenCount } from '../../src/main/channels/gateway/host.ts';
 import {
@@ -86,6 +86,19 @@ export class FakeHost implements GatewayHost {
   /** Awaited by `accept` before it answers. */
   gate: Promise<void> | undefined;
   channel: Channel | undefined;
+  /** Dead letters by id. */
+  readonly letters: Map<string, DeadLetter> = new Map();
+  readonly deadLetters: GatewayHost['deadLetters'] = {
+    list: ({ limit = 100, after } = {}) => {
+      const all = [...this.letters.values()];
+      const from = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
+      return Promise.resolve(all.slice(from, from + limit));
+    },
+    replay: (id) => this.#takeLetter(id, 'replay'),
+    drop: async (id) => {
+      await this.#takeLetter(id, 'drop');
+    },
+  };
   readonly #agents: Map<string, FakeAgent>;
   readonly #deliveries = new Map<string, Delivery>();
   readonly #held: FakeTurn[] = [];
@@ -105,6 +118,14 @@ export class FakeHost implements GatewayHost {
     const turn = this.#held.shift();
     if (!turn) throw new Error('no turn is held');
     return turn;
+  }
+
+  #takeLetter(id: string, what: string): Promise<DeadLetter> {
+    const letter = this.letters.get(id);
+    if (!letter) return Promise.reject(new OrreryError('ORRERY_NOT_FOUND', `There is no dead letter "${id}"`));
+    this.letters.delete(id);
+    this.restarted.push(`${what}:${id}`);
+    return Promise.resolve(letter);
   }
 
   accept = async (inbound: InboundMessage, listener?: DeliveryListener): Promise<Accepted> => {
@@ -176,7 +197,7 @@ export class FakeHost implements GatewayHost {
       pid: 1,
       state: 'running',
       startedAt: 0,
-      journal: 'memory',
+      journal: { kind: 'memory', status: 'ok', appends: 0, marks: 0 },
       defaultAgent: 'echo',
       agents: [],
       slots: [],

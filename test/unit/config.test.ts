@@ -36,7 +36,7 @@ describe('configuration', () => {
       routing: [{ rule: 'metadataKey', key: 'agent' }],
       workers: { maxTurnsPerAgent: 256, heartbeatMs: 250, heartbeatLookMs: 1000, killAfterMs: 10_000 },
       restarts: { maxRestarts: 5, periodMs: 60_000, backoffMinMs: 1000, backoffMaxMs: 60_000, jitter: 0.2 },
-      delivery: { journal: 'memory', maxAttempts: 3, turnTimeoutMs: 120_000, mailboxSize: 64, maxPending: 10_000 },
+      delivery: { journal: 'sqlite', maxAttempts: 3, turnTimeoutMs: 120_000, mailboxSize: 64, maxPending: 10_000 },
       shutdown: { timeoutMs: 25_000, drainMs: 15_000, hostMs: 5000 },
       dataDir: '/srv/bots/.orrery',
       log: { level: 'info' },
@@ -161,11 +161,6 @@ describe('configuration', () => {
   });
 
   it.each<[string, unknown, string]>([
-    [
-      'sqlite',
-      { agents: ECHO, delivery: { journal: 'sqlite' } },
-      'delivery.journal: expected "memory", got "sqlite"; the durable journal is not built yet',
-    ],
     [
       'process',
       { agents: { a: { use: 'builtin:echo', isolation: 'process' } } },

@@ -15,7 +15,8 @@ class JournalUnderTest {
 
   constructor(o: { maxFinished?: number; maxFinishedChars?: number } = {}) {
     const now = (): number => this.now;
-    this.journal = new MemoryJournal({ dedupeRetentionMs: 1_000, replyRetentionMs: 500, idPrefix: 't', now, ...o });
+    const retention = { dedupeRetentionMs: 1_000, replyRetentionMs: 500 };
+    this.journal = new MemoryJournal({ ...retention, idPrefix: 't', maxDeadLetters: 100, now, ...o });
   }
 
   accept(id: string): Accepted {

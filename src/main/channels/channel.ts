@@ -49,6 +49,11 @@ export interface Channel {
   /** Present when the network has edits, so that text can be streamed by editing. */
   edit?(receipt: SendReceipt, out: OutboundMessage): Promise<void>;
   startTyping?(target: OutboundTarget): Disposable;
+  /**
+   * Hears that the host stops before a message is answered, and that the next one does it. Present where callers wait for
+   * their answers: they are told so.
+   */
+  left?(error: OutboundError): void;
   /** Stops taking in; what is in flight may still be sent until `ctx.signal` aborts. */
   shutdown(): void;
   /** Releases what the connection holds (sockets, listeners); awaited when it is over. */

@@ -193,6 +193,15 @@ export class ChannelManager {
     return this.#connection?.sendError(out, options) ?? Promise.reject(this.#closedError());
   }
 
+  /** Tells whoever waits for the answer to a message that the next process gives it. Never throws. */
+  left(error: OutboundError): void {
+    try {
+      this.#connection?.channel.left?.(error);
+    } catch (cause) {
+      this.#log.debug({ err: cause, channel: this.#name }, 'the channel failed to tell that a message is left');
+    }
+  }
+
   /** Shows that an answer is being written until disposed; does nothing where the network has no such thing. Never throws. */
   startTyping(target: OutboundTarget): Disposable {
     try {

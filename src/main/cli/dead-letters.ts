@@ -1,10 +1,10 @@
-/** Owns `orrery dead-letters list|show`. */
+/** Owns `orrery dead-letters list|show|replay|drop`. */
 import type { Command } from 'commander';
 import { type ConfigOptions, type JsonOption, addConfigOptions, addJsonOption, runningSupervisor } from './options.ts';
 import { printJson, printLine, printTable } from './output.ts';
 
 export function registerDeadLetters(program: Command): void {
-  const letters = program.command('dead-letters').description('look at messages that could not be answered');
+  const letters = program.command('dead-letters').description('messages that could not be answered');
   addJsonOption(
     addConfigOptions(letters.command('list').description('list the dead letters, without their text')),
   ).action(async (options: ConfigOptions & JsonOption) => {
@@ -43,5 +43,20 @@ export function registerDeadLetters(program: Command): void {
       printLine(`error:     ${error.message}${error.code === undefined ? '' : ` (${error.code})`}`);
     printLine('');
     printLine(inbound.message.content);
+  });
+  const replay = letters
+    .command('replay')
+    .argument('<id>')
+    .description('run a dead letter again; its reply goes to where the message came from');
+  addJsonOption(addConfigOptions(replay)).action(async (id: string, options: ConfigOptions & JsonOption) => {
+    const letter = await (await runningSupervisor(options)).replayDeadLetter(id);
+    if (options.json === true) printJson({ id: letter.id, agent: letter.agent, status: 'accepted' });
+    else printLine(`${letter.id} is run again by ${letter.agent}.`);
+  });
+  const drop = letters.command('drop').argument('<id>').description('forget a dead letter');
+  addJsonOption(addConfigOptions(drop)).action(async (id: string, options: ConfigOptions & JsonOption) => {
+    await (await runningSupervisor(options)).dropDeadLetter(id);
+    if (options.json === true) printJson({ id, dropped: true });
+    else printLine(`${id} is forgotten.`);
   });
 }

@@ -25,7 +25,7 @@ export interface Host {
 /** Creates the supervisor that the package is about; its import is late, because most commands need none. */
 export const createRealSupervisor: CreateSupervisor = async (config, o) => {
   const { createSupervisor } = await import('../supervisor.ts');
-  return createSupervisor({ agents: {} }, { ...o, dir: config.dir, resolved: config });
+  return createSupervisor({ agents: {} }, { ...o, dir: config.dir, resolved: config, locked: true });
 };
 
 /**

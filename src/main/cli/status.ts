@@ -19,7 +19,7 @@ export function registerStatus(program: Command): void {
 export function printStatus(status: Status, now: number): void {
   const { messages, loopDelayMs } = status;
   printLine(
-    `Orrery ${status.version} is ${status.state} (pid ${status.pid}, for ${duration(now - status.startedAt)}, journal: ${status.journal})`,
+    `Orrery ${status.version} is ${status.state} (pid ${status.pid}, for ${duration(now - status.startedAt)}, journal: ${journalText(status.journal)})`,
   );
   printLine('');
   printTable(
@@ -47,6 +47,10 @@ export function printStatus(status: Status, now: number): void {
   printLine(
     `main thread: event-loop delay p50 ${loopDelayMs.p50.toFixed(1)} ms, p99 ${loopDelayMs.p99.toFixed(1)} ms, max ${loopDelayMs.max.toFixed(1)} ms; zombies: ${status.zombies}`,
   );
+}
+
+function journalText({ kind, status, error }: Status['journal']): string {
+  return status === 'ok' ? kind : `${kind}, TAKES NO WRITES: ${error ?? 'unknown'}`;
 }
 
 function reasons(by: Readonly<Record<string, number>>): string {

@@ -87,7 +87,7 @@ export function checkRelations(value: unknown, context: CheckContext): Issue[] {
     const agent: unknown = isPlainObject(rule) ? rule['agent'] : undefined;
     if (typeof agent === 'string') issues.push(...checkReference(['routing', i, 'agent'], agent, names, context));
   }
-  return [...issues, ...checkSessions(value['sessions']), ...checkOrder(value)];
+  return [...issues, ...checkFiles(value), ...checkOrder(value)];
 }
 
 /** Patterns are prefixes: a `*` that stands elsewhere would match nothing, silently. */
@@ -308,15 +308,20 @@ function checkContext(path: readonly string[], agent: Record<string, unknown>): 
   ];
 }
 
-/** Keys that mean something to a file only. */
-const FILE_KEYS: readonly string[] = ['synchronous', 'cacheBytes', 'maxAgeMs'];
+/** Keys that mean something to a file only, by their section and by the key that says whether there is one. */
+const FILE_KEYS: readonly (readonly [section: string, kind: string, keys: readonly string[]])[] = [
+  ['sessions', 'store', ['synchronous', 'cacheBytes', 'maxAgeMs']],
+  ['delivery', 'journal', ['maxJournalBytes']],
+];
 
-function checkSessions(sessions: unknown): Issue[] {
-  if (!isPlainObject(sessions) || sessions['store'] !== 'memory') return [];
-  return FILE_KEYS.filter((key) => sessions[key] !== undefined).map((key) => ({
-    path: ['sessions', key],
-    also: `\`${key}\` goes with \`store: 'sqlite'\`, not with \`'memory'\``,
-  }));
+function checkFiles(value: Record<string, unknown>): Issue[] {
+  return FILE_KEYS.flatMap(([name, kind, keys]) => {
+    const section = value[name];
+    if (!isPlainObject(section) || section[kind] !== 'memory') return [];
+    return keys
+      .filter((key) => section[key] !== undefined)
+      .map((key) => ({ path: [name, key], also: `\`${key}\` goes with \`${kind}: 'sqlite'\`, not with \`'memory'\`` }));
+  });
 }
 
 /** Pairs of durations of which the first may not be longer than the second. */

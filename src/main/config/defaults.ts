@@ -27,9 +27,16 @@ export const DEFAULT_MAX_ATTEMPTS = 3;
 export const DEFAULT_TURN_TIMEOUT_MS = 120_000;
 export const DEFAULT_MAILBOX_SIZE = 64;
 export const DEFAULT_MAX_PENDING = 10_000;
-/** 10 minutes: the in-memory journal keeps these in the process's own heap. */
-export const DEFAULT_DEDUPE_RETENTION_MS = 600_000;
-export const DEFAULT_REPLY_RETENTION_MS = 600_000;
+/** An hour on disk. In memory 10 minutes: that journal keeps them in the process's own heap. */
+export const DEFAULT_DEDUPE_RETENTION_MS = 3_600_000;
+export const DEFAULT_REPLY_RETENTION_MS = 3_600_000;
+export const DEFAULT_MEMORY_DEDUPE_RETENTION_MS = 600_000;
+export const DEFAULT_MEMORY_REPLY_RETENTION_MS = 600_000;
+/** An hour: an answer to what was asked before that is more often a surprise than a help. */
+export const DEFAULT_MAX_AGE_MS = 3_600_000;
+export const DEFAULT_MAX_HELD_REPLIES = 1_000;
+export const DEFAULT_MAX_JOURNAL_LAG = 5_000;
+export const DEFAULT_MAX_LOOP_DELAY_MS = 500;
 /** 1 MiB. */
 export const DEFAULT_MAX_MESSAGE_BYTES = 1_048_576;
 export const DEFAULT_RETRY_MIN_MS = 500;

@@ -116,8 +116,11 @@ export interface OrreryConfig {
     resetAfterMs?: number;
   };
   delivery?: {
-    /** Where accepted messages are kept. Default `memory`: while the process lives. */
-    journal?: 'memory';
+    /**
+     * Where accepted messages are kept. Default `sqlite`: the file `journal.db` in `dataDir`, and a message is accepted once it is on disk.
+     * `memory`: while the process lives, and without a disk's delay.
+     */
+    journal?: 'sqlite' | 'memory';
     /** Default 3. */
     maxAttempts?: number;
     /** Default 120,000. */
@@ -126,9 +129,9 @@ export interface OrreryConfig {
     mailboxSize?: number;
     /** Deliveries under way in all. Default 10,000. */
     maxPending?: number;
-    /** How long an id is known as a duplicate. Default 600,000. */
+    /** How long an id is known as a duplicate. Default 3,600,000 (an hour); in memory 600,000. */
     dedupeRetentionMs?: number;
-    /** How long a reply is kept under its id. Default 600,000. */
+    /** How long a reply is kept under its id. Default 3,600,000 (an hour); in memory 600,000. */
     replyRetentionMs?: number;
     /** Bytes of one message's text. Default 1,048,576 (1 MiB). */
     maxMessageBytes?: number;
@@ -138,6 +141,19 @@ export interface OrreryConfig {
     retryMaxMs?: number;
     /** Dead letters that are kept; the oldest go first. Default 1,000. */
     maxDeadLetters?: number;
+    /**
+     * A message that is older when the host comes back after a stop is not answered any more, and becomes a dead letter (`expired`); a reply is
+     * held as long for a channel that is down. Default 3,600,000 (an hour).
+     */
+    maxAgeMs?: number;
+    /** Replies held for each channel that is down. Default 1,000. */
+    maxHeldReplies?: number;
+    /** Messages that wait for the journal before new ones are turned away. Default 5,000. */
+    maxJournalLag?: number;
+    /** With `sqlite`: the journal's file; at its bound it is as with a full disk. Default: the disk. */
+    maxJournalBytes?: number;
+    /** How late the main thread's loop may be before new messages are turned away. Default 500. */
+    maxLoopDelayMs?: number;
   };
   sessions?: {
     /** Where conversations are kept. Default `sqlite`: the file `sessions.db` in `dataDir`. `memory`: while their thread lives. */

@@ -200,18 +200,29 @@ function fillDelivery(delivery: NonNullable<OrreryConfig['delivery']>): Resolved
     defaults.DEFAULT_RETRY_MIN_MS,
     defaults.DEFAULT_RETRY_MAX_MS,
   );
+  const { journal = 'sqlite' } = delivery;
+  const inMemory = journal === 'memory';
   return {
-    journal: 'memory',
+    journal,
     maxAttempts: delivery.maxAttempts ?? defaults.DEFAULT_MAX_ATTEMPTS,
     turnTimeoutMs: delivery.turnTimeoutMs ?? defaults.DEFAULT_TURN_TIMEOUT_MS,
     mailboxSize: delivery.mailboxSize ?? defaults.DEFAULT_MAILBOX_SIZE,
     maxPending: delivery.maxPending ?? defaults.DEFAULT_MAX_PENDING,
-    dedupeRetentionMs: delivery.dedupeRetentionMs ?? defaults.DEFAULT_DEDUPE_RETENTION_MS,
-    replyRetentionMs: delivery.replyRetentionMs ?? defaults.DEFAULT_REPLY_RETENTION_MS,
+    dedupeRetentionMs:
+      delivery.dedupeRetentionMs ??
+      (inMemory ? defaults.DEFAULT_MEMORY_DEDUPE_RETENTION_MS : defaults.DEFAULT_DEDUPE_RETENTION_MS),
+    replyRetentionMs:
+      delivery.replyRetentionMs ??
+      (inMemory ? defaults.DEFAULT_MEMORY_REPLY_RETENTION_MS : defaults.DEFAULT_REPLY_RETENTION_MS),
     maxMessageBytes: delivery.maxMessageBytes ?? defaults.DEFAULT_MAX_MESSAGE_BYTES,
     retryMinMs,
     retryMaxMs,
     maxDeadLetters: delivery.maxDeadLetters ?? defaults.DEFAULT_MAX_DEAD_LETTERS,
+    maxAgeMs: delivery.maxAgeMs ?? defaults.DEFAULT_MAX_AGE_MS,
+    maxHeldReplies: delivery.maxHeldReplies ?? defaults.DEFAULT_MAX_HELD_REPLIES,
+    maxJournalLag: delivery.maxJournalLag ?? defaults.DEFAULT_MAX_JOURNAL_LAG,
+    ...(delivery.maxJournalBytes === undefined ? {} : { maxJournalBytes: delivery.maxJournalBytes }),
+    maxLoopDelayMs: delivery.maxLoopDelayMs ?? defaults.DEFAULT_MAX_LOOP_DELAY_MS,
   };
 }
 

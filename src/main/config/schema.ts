@@ -129,7 +129,7 @@ const restarts = z.strictObject(
 
 const delivery = z.strictObject(
   {
-    journal: oneOf('memory').optional(),
+    journal: oneOf('sqlite', 'memory').optional(),
     maxAttempts: whole(1, 100, 'a whole number from 1 to 100').optional(),
     turnTimeoutMs: ms.optional(),
     mailboxSize: count.optional(),
@@ -140,6 +140,11 @@ const delivery = z.strictObject(
     retryMinMs: msOrZero.optional(),
     retryMaxMs: msOrZero.optional(),
     maxDeadLetters: countOrZero.optional(),
+    maxAgeMs: ms.optional(),
+    maxHeldReplies: countOrZero.optional(),
+    maxJournalLag: count.optional(),
+    maxJournalBytes: whole(65_536, Number.MAX_SAFE_INTEGER, 'a whole number of bytes of at least 65,536').optional(),
+    maxLoopDelayMs: ms.optional(),
   },
   { error: 'an object' },
 );

@@ -91,7 +91,7 @@ export interface ResolvedConfig {
     readonly resetAfterMs: number;
   };
   readonly delivery: {
-    readonly journal: 'memory';
+    readonly journal: 'sqlite' | 'memory';
     readonly maxAttempts: number;
     readonly turnTimeoutMs: number;
     /** Messages waiting in one session. */
@@ -106,6 +106,16 @@ export interface ResolvedConfig {
     readonly retryMaxMs: number;
     /** Dead letters that are kept; the oldest go first. */
     readonly maxDeadLetters: number;
+    /** Of a message that is recovered, and of a reply that waits for its channel. */
+    readonly maxAgeMs: number;
+    /** Replies that wait for one channel to be open again. */
+    readonly maxHeldReplies: number;
+    /** Messages that wait for the journal. */
+    readonly maxJournalLag: number;
+    /** Of the journal's file; absent: the disk. */
+    readonly maxJournalBytes?: number;
+    /** Of the main thread's loop, smoothed. */
+    readonly maxLoopDelayMs: number;
   };
   readonly sessions:
     | { readonly store: 'memory'; readonly maxMessages?: number }

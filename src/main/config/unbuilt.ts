@@ -11,7 +11,7 @@ const AGENT_KEYS: readonly string[] = ['tools', 'mcp', 'policy', 'approval'];
  */
 export function takeUnbuilt(value: unknown): Issue[] {
   if (!isPlainObject(value)) return [];
-  return [...agents(value['agents']), ...channels(value['channels']), ...delivery(value['delivery'])];
+  return [...agents(value['agents']), ...channels(value['channels'])];
 }
 
 function agents(value: unknown): Issue[] {
@@ -51,17 +51,4 @@ function channels(value: unknown): Issue[] {
       },
     ];
   });
-}
-
-function delivery(value: unknown): Issue[] {
-  if (!isPlainObject(value) || value['journal'] !== 'sqlite') return [];
-  delete value['journal'];
-  return [
-    {
-      path: ['delivery', 'journal'],
-      expected: '"memory"',
-      found: '"sqlite"',
-      also: 'the durable journal is not built yet',
-    },
-  ];
 }

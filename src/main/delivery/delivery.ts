@@ -37,6 +37,10 @@ export class Delivery {
   state: DeliveryState = { status: 'accepted' };
   /** Attempts that count: a neighbour's crash does not. */
   attempts = 0;
+  /** It was in the journal and in no process, and was taken over. */
+  adopted = false;
+  /** Ends of earlier processes, other than clean ones, that it was unfinished at. */
+  crashes = 0;
   /** Place in the order in which its slot's generation was given turns; the worker counts what it began alike. */
   sequence = 0;
   /** Names its present turn on its slot. */

@@ -29,6 +29,7 @@ import {
 } from '../../protocol/index.ts';
 import { type AbortCause, type Death, Delivery, abortion, deadReason, exhaustion, withDetails } from './delivery.ts';
 import { heldMs, isTooLongToHold } from './holding.ts';
+import type { PendingDelivery } from './journal.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import { quiet, tell } from './listening.ts';
@@ -101,9 +102,46 @@ export class DeliveryEngine {
     origin: Origin,
     listener?: DeliveryListener,
   ): void {
+    const { id, agent } = accepted;
+    this.#queue(this.#admit({ id, agent, inbound }, mailbox, origin, listener));
+  }
+
+  /**
+   * Takes over what is in the journal and in no process: what an earlier one left, or a dead letter that was put back. It stands behind all that its
+   * session has. A turn that was committed is not run again; an attempt that was cut off does not count.
+   */
+  adopt(pending: PendingDelivery, origin: Origin): void {
+    const { agent, inbound, state, attempts, crashes } = pending;
+    const delivery = this.#admit(pending, this.mailbox(agent, inbound.namespace), origin);
+    delivery.attempts = state.status === 'dispatched' ? Math.max(0, attempts - 1) : attempts;
+    delivery.adopted = true;
+    delivery.crashes = crashes;
+    if (state.status === 'committed') this.#ledger.resend(delivery, state.reply);
+    else this.#queue(delivery);
+  }
+
+  /** Gives up what is in the journal and is not to be run, and tells its sender. */
+  bury(pending: PendingDelivery, origin: Origin, reason: DeadReason, error: OrreryError): void {
+    const { agent, inbound, attempts } = pending;
+    const delivery = this.#admit(pending, this.mailbox(agent, inbound.namespace), origin);
+    delivery.attempts = attempts;
+    this.#ledger.die(delivery, reason, toWire(error));
+  }
+
+  #admit(
+    { id, agent, inbound }: Pick<PendingDelivery, 'id' | 'agent' | 'inbound'>,
+    mailbox: Mailbox<Delivery>,
+    origin: Origin,
+    listener?: DeliveryListener,
+  ): Delivery {
     this.#taken += 1;
-    const delivery = new Delivery(accepted.id, this.#taken, inbound, accepted.agent, origin, mailbox, listener);
+    const delivery = new Delivery(id, this.#taken, inbound, agent, origin, mailbox, listener);
     this.#ledger.add(delivery);
+    return delivery;
+  }
+
+  #queue(delivery: Delivery): void {
+    const { mailbox } = delivery;
     mailbox.push(delivery);
     if (!mailbox.active) this.#next(mailbox);
     else if (delivery.mode === 'steer' || delivery.mode === 'interrupt') this.#intrude(delivery, mailbox.active);
@@ -184,7 +222,7 @@ export class DeliveryEngine {
     if (lane) this.outcomes(outcomes, lane);
   }
 
-  /** Gives up whatever is unfinished: the threads are gone, and the in-memory journal ends with the process. */
+  /** Gives up whatever is unfinished, as far as this process goes: the threads are gone. */
   abandon(error: OrreryError): void {
     for (const delivery of this.#ledger.inOrder()) {
       if (delivery.state.status !== 'committed') this.#die(delivery, 'shutdown', toWire(error));
@@ -235,6 +273,8 @@ export class DeliveryEngine {
       const judge = ({ aborted }: Delivery): Death | undefined => aborted && [deadReason(code), error];
       return this.#again(this.#turns.dissolve(lead, judge), error);
     }
+    // Its agent was stopped under it, and comes back.
+    if (code === 'ORRERY_INTERRUPTED') return this.#later(this.#turns.dissolve(lead, ifAborted), error, false);
     if (ended || !ERRORS[code].retryable) {
       this.#turns.dissolve(lead, () => [deadReason(code), error]);
       return;

@@ -1,8 +1,10 @@
 export { Account } from './account.ts';
-export { DeadLetters } from './dead-letters.ts';
+export { AdmissionControl } from './admission.ts';
 export { DeliveryEngine } from './engine.ts';
 export { Intake } from './intake.ts';
 export type { TurnHost } from './lanes.ts';
 export { sessionKey } from './mailbox.ts';
+export type { DeadLetter, Journal, JournalHealth, JournalTotals, PendingDelivery } from './journal.ts';
 export { MemoryJournal } from './memory-journal.ts';
-export { type Origin, OriginBook } from './origin.ts';
+export { type Origin, OriginBook, nobody } from './origin.ts';
+export { SqliteJournal } from './sqlite-journal/sqlite-journal.ts';

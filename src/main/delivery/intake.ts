@@ -2,7 +2,7 @@
  * Owns the way in: it checks a message, keeps a place for it, has it journalled, and hands it on. What fails here is
  * rejected, counted by its code and never silent; what passed is accepted, and from then on never lost.
  *
- * Messages of one moment go to the journal together: while one append is under way the next batch gathers.
+ * Messages of one moment go to the journal together.
  */
 import {
   type Accepted,
@@ -13,6 +13,7 @@ import {
   asOrreryError,
 } from '../../protocol/index.ts';
 import type { Account } from './account.ts';
+import { type AdmissionControl, MIN_SHED_MS } from './admission.ts';
 import type { Delivery } from './delivery.ts';
 import type { DeliveryEngine } from './engine.ts';
 import type { Admission, Journal } from './journal.ts';
@@ -24,16 +25,12 @@ export interface IntakeOptions {
   readonly engine: DeliveryEngine;
   readonly journal: Journal;
   readonly account: Account;
+  readonly admission: AdmissionControl;
   /** Messages waiting in one session. */
   readonly mailboxSize: number;
-  /** Deliveries under way in all. */
-  readonly maxPending: number;
   /** Bytes of one message's text. */
   readonly maxMessageBytes: number;
 }
-
-/** What an error of a full queue tells its caller to wait, in milliseconds. */
-const SHED_RETRY_MS = 1_000;
 
 /** Finds the agent of a message; throws when there is none. */
 export type Route = (inbound: InboundMessage) => string;
@@ -46,11 +43,9 @@ interface Waiting {
 export class Intake {
   readonly #options: IntakeOptions;
   #refusal: OrreryError | undefined = new OrreryError('ORRERY_STARTING', 'The supervisor is still starting', {
-    retryAfterMs: SHED_RETRY_MS,
+    retryAfterMs: MIN_SHED_MS,
   });
   #batch: Waiting[] = [];
-  #appending = false;
-  #scheduled = false;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -68,6 +63,18 @@ export class Intake {
   /** Refuses everything from now on with `error`. What passed before is not touched. */
   close(error: OrreryError): void {
     this.#refusal = error;
+  }
+
+  /** Throws what a message of a session would be refused with now, for one that comes back by another way than intake. */
+  checkRoom(agent: string, namespace: string): void {
+    if (this.#refusal) throw this.#refusal;
+    const { engine } = this.#options;
+    const mailbox = engine.mailbox(agent, namespace);
+    try {
+      this.#checkRoom(mailbox, namespace, 1);
+    } finally {
+      engine.release(mailbox);
+    }
   }
 
   /** Takes a message in; rejects with a typed error when it is refused. */
@@ -89,7 +96,7 @@ export class Intake {
     try {
       const agent = this.#admit(inbound, route);
       mailbox = engine.mailbox(agent, inbound.namespace);
-      this.#checkRoom(mailbox, inbound);
+      this.#checkRoom(mailbox, inbound.namespace, 0);
       const admission = { inbound, agent };
       if (journal.appendNow) return this.#taken(journal.appendNow(admission), inbound, mailbox, origin, listener);
       return this.#takeLater(admission, mailbox, origin, listener);
@@ -151,62 +158,41 @@ export class Intake {
     return route(inbound);
   }
 
-  #checkRoom(mailbox: Mailbox<Delivery>, inbound: InboundMessage): void {
-    const { engine, mailboxSize, maxPending, account } = this.#options;
+  #checkRoom(mailbox: Mailbox<Delivery>, namespace: string, more: number): void {
+    const { engine, mailboxSize, admission, account } = this.#options;
+    // Those in intake have no delivery yet, but will.
+    const pending = engine.pending + account.inIntake + more;
     if (mailbox.size >= mailboxSize) {
       throw new OrreryError(
         'ORRERY_MAILBOX_FULL',
-        `Session ${inbound.namespace} has ${mailbox.size} messages waiting, its bound is ${mailboxSize}`,
-        {
-          retryAfterMs: SHED_RETRY_MS,
-        },
+        `Session ${namespace} has ${mailbox.size} messages waiting, its bound is ${mailboxSize}`,
+        { retryAfterMs: admission.turnMs(pending) },
       );
     }
-    // Those in intake have no delivery yet, but will: this one is among them.
-    if (engine.pending + account.inIntake > maxPending) {
-      throw new OrreryError(
-        'ORRERY_OVERLOADED',
-        `The host has ${engine.pending} messages under way, its bound is ${maxPending}`,
-        {
-          retryAfterMs: SHED_RETRY_MS,
-        },
-      );
-    }
+    admission.check(pending);
   }
 
   #journalled(admission: Admission): Promise<Accepted | Error> {
     return new Promise((resolve) => {
       this.#batch.push({ admission, resolve });
-      if (this.#appending || this.#scheduled) return;
-      this.#scheduled = true;
-      queueMicrotask(() => {
-        this.#scheduled = false;
-        this.#append();
-      });
+      // What comes in one tick goes in one call; how much of it is one transaction is the journal's affair.
+      if (this.#batch.length === 1) queueMicrotask(() => this.#append());
     });
   }
 
   #append(): void {
     const batch = this.#batch;
-    if (batch.length === 0) return;
     this.#batch = [];
-    this.#appending = true;
-    this.#options.journal
-      .append(batch.map((waiting) => waiting.admission))
-      .then(
-        (answers) => {
-          for (const [i, waiting] of batch.entries()) {
-            waiting.resolve(answers[i] ?? new OrreryError('ORRERY_INTERNAL', 'The journal gave no answer'));
-          }
-        },
-        (error: unknown) => {
-          const refused = asOrreryError(error, 'ORRERY_INTERNAL', 'The journal did not take the message');
-          for (const waiting of batch) waiting.resolve(refused);
-        },
-      )
-      .finally(() => {
-        this.#appending = false;
-        this.#append();
-      });
+    this.#options.journal.append(batch.map((waiting) => waiting.admission)).then(
+      (answers) => {
+        for (const [i, waiting] of batch.entries()) {
+          waiting.resolve(answers[i] ?? new OrreryError('ORRERY_INTERNAL', 'The journal gave no answer'));
+        }
+      },
+      (error: unknown) => {
+        const refused = asOrreryError(error, 'ORRERY_INTERNAL', 'The journal did not take the message');
+        for (const waiting of batch) waiting.resolve(refused);
+      },
+    );
   }
 }

@@ -2,8 +2,15 @@
  * Owns the interface of the journal, the log of deliveries, and what it stores. A journal knows no agents and no
  * channels: it says what was accepted, and what became of it.
  */
-import type { Accepted, DeliveryId, DeliveryState, InboundMessage, OrreryError } from '../../protocol/index.ts';
-import type { DeadLetter } from './dead-letters.ts';
+import type {
+  Accepted,
+  DeadReason,
+  DeliveryId,
+  DeliveryState,
+  InboundMessage,
+  OrreryError,
+  WireError,
+} from '../../protocol/index.ts';
 
 /** Names a message by where it came from: channel, account, namespace and the platform's own id. */
 export type DedupeKey = string;
@@ -41,10 +48,22 @@ export interface PendingDelivery extends StoredDelivery {
 
 export interface Journal {
   readonly kind: 'memory' | 'sqlite';
+  /** True where what it accepted outlives the process: what a stop cuts off is left to the next one then. */
+  readonly durable: boolean;
+  readonly deadLetters: JournalLetters;
+  /** What it holds that a crash would take: for admission, and for metrics. */
+  readonly lag: JournalLag;
+  readonly health: JournalHealth;
+  /**
+   * Resolves when it can be used; to be called once, before anything else. Rejects with `ORRERY_DATABASE_UNUSABLE` and
+   * `ORRERY_DATABASE_FAILED`.
+   */
+  open(): Promise<void>;
   /**
    * Stores messages and gives each its delivery id; resolves when they are as durable as this journal makes them. A
    * message that is there already is answered as `duplicate`; one with the same key and another body rejects nothing but
-   * itself: its place holds an error with code `ORRERY_ID_CONFLICT`.
+   * itself: its place holds an error with code `ORRERY_ID_CONFLICT`. Appends of one moment may be under way together, and are
+   * accepted in the order in which they were called.
    */
   append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]>;
   /** The same for one message and at once: only a journal that waits for no disk has it, and then intake takes no detour. */
@@ -54,19 +73,11 @@ export interface Journal {
   /** Yields what an earlier process left, in order of acceptance. */
   recover(): AsyncIterable<PendingDelivery>;
   find(key: DedupeKey): Promise<StoredDelivery | undefined>;
-  close(): Promise<void>;
-}
-
-/** A journal whose deliveries outlive the process. */
-export interface DurableJournal extends Journal {
-  readonly deadLetters: DurableDeadLetters;
-  /** What it holds that a crash would take: for admission, and for metrics. */
-  readonly lag: JournalLag;
-  readonly health: JournalHealth;
-  /** Resolves when all that was marked so far is durable. Rejects with `ORRERY_JOURNAL_FAILED`. */
+  /** Resolves when all that was marked so far is as durable as it will be. Rejects with `ORRERY_JOURNAL_FAILED`. */
   flush(): Promise<void>;
   /** Counts over the journal's whole lifetime. */
   totals(): Promise<JournalTotals>;
+  close(): Promise<void>;
 }
 
 export interface JournalLag {
@@ -92,10 +103,28 @@ export interface JournalTotals {
   readonly letters: number;
 }
 
-export interface DurableDeadLetters {
+/** A delivery that was given up, with all that is known of it. */
+export interface DeadLetter {
+  readonly id: DeliveryId;
+  readonly agent: string;
+  readonly reason: DeadReason;
+  readonly attempts: number;
+  /** Ends of the process, other than a clean one, that it was unfinished at. */
+  readonly crashes: number;
+  /** Times that it was a dead letter and was put back. */
+  readonly replays: number;
+  /** Unix time in milliseconds; of a letter that was put back, when that was. */
+  readonly acceptedAt: number;
+  /** Unix time in milliseconds. */
+  readonly diedAt: number;
+  readonly inbound: InboundMessage;
+  readonly error?: WireError;
+}
+
+export interface JournalLetters {
   /** The newest first, at most `limit` of them (default {@link DEFAULT_LETTERS_LIMIT}), from after `after` on. */
-  list(o?: { readonly limit?: number; readonly after?: DeliveryId }): Promise<readonly StoredLetter[]>;
-  get(id: DeliveryId): Promise<StoredLetter | undefined>;
+  list(o?: { readonly limit?: number; readonly after?: DeliveryId }): Promise<readonly DeadLetter[]>;
+  get(id: DeliveryId): Promise<DeadLetter | undefined>;
   /** Forgets a dead letter; false when there is none of that id. Its id stays known for the retention. */
   drop(id: DeliveryId): Promise<boolean>;
   /**
@@ -106,9 +135,3 @@ export interface DurableDeadLetters {
 }
 
 export const DEFAULT_LETTERS_LIMIT = 100;
-
-export interface StoredLetter extends DeadLetter {
-  readonly acceptedAt: number;
-  readonly crashes: number;
-  readonly replays: number;
-}

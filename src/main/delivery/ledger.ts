@@ -14,7 +14,6 @@ import {
   toWire,
 } from '../../protocol/index.ts';
 import type { Account } from './account.ts';
-import type { DeadLetters } from './dead-letters.ts';
 import type { Delivery } from './delivery.ts';
 import type { Journal } from './journal.ts';
 import { forget, quiet, tell } from './listening.ts';
@@ -23,10 +22,12 @@ import { Outbox } from './outbox.ts';
 export interface LedgerOptions {
   readonly journal: Journal;
   readonly account: Account;
-  readonly deadLetters: DeadLetters;
   readonly log: Logger;
   /** Sends of one reply before it is undeliverable. */
   readonly maxSends: number;
+  /** Replies of one channel that wait for it to be open again, and for how long, in milliseconds. */
+  readonly maxHeld: number;
+  readonly maxHeldMs: number;
   readonly retry: Backoff;
   readonly random: () => number;
 }
@@ -42,11 +43,17 @@ export class Ledger {
     this.#options = options;
     this.#outbox = new Outbox({
       maxSends: options.maxSends,
+      maxHeld: options.maxHeld,
+      maxHeldMs: options.maxHeldMs,
       backoff: options.retry,
       random: options.random,
       log: options.log,
       answered: (delivery) => this.#answered(delivery),
       undeliverable: (delivery, error) => this.#undeliverable(delivery, error),
+      left: (delivery, error) => {
+        if (options.journal.durable) this.#leave(delivery);
+        else this.#undeliverable(delivery, error);
+      },
       idle,
     });
   }
@@ -114,18 +121,38 @@ export class Ledger {
     return true;
   }
 
-  /** Gives a delivery up and tells its sender; false when it is over already. */
+  /** Sends a reply that an earlier process committed and did not send, or may not have sent. */
+  resend(delivery: Delivery, reply: Reply): void {
+    delivery.state = { status: 'committed', reply };
+    this.#outbox.reply(delivery, reply);
+  }
+
+  /**
+   * Gives a delivery up and tells its sender; false when it is over already. One that only this process gives up stays in a durable
+   * journal as it is, for the next one.
+   */
   die(delivery: Delivery, reason: DeadReason, error: WireError): boolean {
+    if (reason === 'shutdown' && this.#options.journal.durable) return this.#leave(delivery);
     if (!delivery.apply({ type: 'die', reason, error })) return false;
     const { id, agent, inbound, attempts } = delivery;
-    const { journal, deadLetters, log } = this.#options;
+    const { journal, log } = this.#options;
     clearTimeout(delivery.retryTimer);
     quiet(delivery);
     journal.mark(id, delivery.state, attempts);
-    deadLetters.add({ id, agent, reason, attempts, diedAt: Date.now(), inbound, error });
     log.warn({ delivery: id, agent, session: inbound.namespace, reason, code: error.code }, error.message);
     if (reason === 'undeliverable') this.#buried(delivery, reason);
     else this.#outbox.error(delivery, error, () => this.#buried(delivery, reason));
+    return true;
+  }
+
+  /** Still pending in the account, as it is in the journal. */
+  #leave(delivery: Delivery): boolean {
+    if (this.#deliveries.get(delivery.key) !== delivery) return false;
+    const { id, agent, origin, target } = delivery;
+    clearTimeout(delivery.retryTimer);
+    quiet(delivery);
+    this.#removed(delivery);
+    origin.left?.({ target, delivery: id, agent, error: LEFT });
     return true;
   }
 
@@ -149,8 +176,12 @@ export class Ledger {
   }
 
   #finished(delivery: Delivery): void {
-    this.#deliveries.delete(delivery.key);
     this.#options.account.pending -= 1;
+    this.#removed(delivery);
+  }
+
+  #removed(delivery: Delivery): void {
+    this.#deliveries.delete(delivery.key);
     delivery.origin.book.settle();
     if (this.#deliveries.size > 0) return;
     const waiting = this.#idle;
@@ -159,4 +190,9 @@ export class Ledger {
   }
 }
 
+const LEFT: WireError = toWire(
+  new OrreryError('ORRERY_INTERRUPTED', 'The host stopped before the message was answered', {
+    hint: 'It is in the journal, and is answered after the next start: ask again with the same id.',
+  }),
+);
 const ANSWER = { type: 'answer' } as const;

@@ -18,16 +18,23 @@ import {
   type Admission,
   type DedupeKey,
   type Journal,
+  type JournalHealth,
+  type JournalLag,
+  type JournalLetters,
+  type JournalTotals,
   type PendingDelivery,
   type StoredDelivery,
   dedupeKey,
 } from './journal.ts';
+import { MemoryLetters } from './memory-letters.ts';
 
 /** Finished deliveries kept, and the characters of their messages and replies: at most these, at least half of them. */
 export const DEFAULT_MAX_FINISHED = 10_000;
 export const DEFAULT_MAX_FINISHED_CHARS: number = 16 * 1024 * 1024;
 
 const ACCEPTED: DeliveryState = { status: 'accepted' };
+const NO_LAG: JournalLag = { appends: 0, marks: 0 };
+const OK: JournalHealth = { status: 'ok' };
 
 export interface MemoryJournalOptions {
   /** How long a finished delivery's id is known, in milliseconds. */
@@ -36,6 +43,8 @@ export interface MemoryJournalOptions {
   readonly replyRetentionMs: number;
   /** Starts every delivery id of this process, so that ids of two processes never meet. */
   readonly idPrefix: string;
+  /** Dead letters that are kept; the oldest go first. */
+  readonly maxDeadLetters: number;
   readonly maxFinished?: number;
   readonly maxFinishedChars?: number;
   /** Milliseconds of a monotonic clock. */
@@ -52,9 +61,12 @@ interface Entry {
   readonly content: string;
   /** The rest of the body as JSON; undefined for a plain text. */
   readonly rest: string | undefined;
+  /** All of the message until it is finished, for its dead letter. */
+  inbound: InboundMessage | undefined;
   state: DeliveryState;
   attempts: number;
   finishedAt: number;
+  replays: number;
 }
 
 class Generation {
@@ -72,12 +84,20 @@ class Generation {
 
 export class MemoryJournal implements Journal {
   readonly kind = 'memory';
+  readonly durable: boolean = false;
+  readonly lag: JournalLag = NO_LAG;
+  readonly health: JournalHealth = OK;
+  readonly deadLetters: JournalLetters;
+  readonly letters: MemoryLetters;
   readonly #options: Required<MemoryJournalOptions>;
   readonly #retentionMs: number;
   /** Holds all that is unfinished. */
   #young: Generation;
   #old: Generation;
   #counter = 0;
+  #replayed = 0;
+  #answered = 0;
+  #dead = 0;
 
   constructor(options: MemoryJournalOptions) {
     this.#options = {
@@ -89,6 +109,18 @@ export class MemoryJournal implements Journal {
     this.#retentionMs = Math.max(options.dedupeRetentionMs, options.replyRetentionMs);
     this.#young = new Generation(this.#options.now());
     this.#old = this.#young;
+    const letters = new MemoryLetters(options.maxDeadLetters);
+    this.letters = letters;
+    this.deadLetters = {
+      list: (o) => Promise.resolve(letters.list(o)),
+      get: (id) => Promise.resolve(letters.get(id)),
+      drop: (id) => Promise.resolve(letters.drop(id)),
+      replay: (id) => Promise.resolve(this.#replay(id)),
+    };
+  }
+
+  open(): Promise<void> {
+    return Promise.resolve();
   }
 
   append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]> {
@@ -110,9 +142,11 @@ export class MemoryJournal implements Journal {
       namespace: inbound.namespace,
       content: inbound.message.content,
       rest: restOf(inbound),
+      inbound,
       state: ACCEPTED,
       attempts: 0,
       finishedAt: Infinity,
+      replays: 0,
     };
     this.#young.byKey.set(key, entry);
     this.#young.byId.set(id, entry);
@@ -122,10 +156,13 @@ export class MemoryJournal implements Journal {
   mark(id: DeliveryId, state: DeliveryState, attempts: number): void {
     const young = this.#young;
     const entry = young.byId.get(id);
-    if (!entry) return;
+    if (!entry || entry.finishedAt !== Infinity) return;
     entry.state = state;
     entry.attempts = attempts;
-    if (state.status !== 'answered' && state.status !== 'dead') return;
+    if (state.status === 'answered') this.#answered += 1;
+    else if (state.status === 'dead') this.#die(entry, state);
+    else return;
+    entry.inbound = undefined;
     entry.finishedAt = this.#options.now();
     young.finished += 1;
     young.chars += charsOf(entry);
@@ -141,10 +178,60 @@ export class MemoryJournal implements Journal {
     return Promise.resolve(this.#known(key, this.#options.now()));
   }
 
+  flush(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  totals(): Promise<JournalTotals> {
+    const accepted = this.#counter;
+    const [replayed, answered, dead] = [this.#replayed, this.#answered, this.#dead];
+    const pending = accepted + replayed - answered - dead;
+    return Promise.resolve({ accepted, replayed, answered, dead, pending, letters: this.letters.size });
+  }
+
   close(): Promise<void> {
     this.#young = new Generation(this.#options.now());
     this.#old = this.#young;
     return Promise.resolve();
+  }
+
+  #die({ id, agent, attempts, inbound, replays }: Entry, state: Extract<DeliveryState, { status: 'dead' }>): void {
+    this.#dead += 1;
+    if (!inbound) return;
+    const { reason, error } = state;
+    const about = { id, agent, reason, attempts, inbound, replays, crashes: 0 };
+    const letter = { ...about, acceptedAt: inbound.receivedAt, diedAt: Date.now() };
+    this.letters.add(error === undefined ? letter : { ...letter, error });
+  }
+
+  #replay(id: DeliveryId): PendingDelivery | undefined {
+    const letter = this.letters.get(id);
+    if (!letter) return undefined;
+    this.letters.drop(id);
+    const { agent, inbound } = letter;
+    const key = dedupeKey(inbound);
+    const replays = letter.replays + 1;
+    const { namespace, message } = inbound;
+    const entry: Entry = {
+      key,
+      id,
+      agent,
+      namespace,
+      content: message.content,
+      rest: restOf(inbound),
+      inbound,
+      state: ACCEPTED,
+      attempts: 0,
+      finishedAt: Infinity,
+      replays,
+    };
+    // A newer message may have taken its key.
+    const holder = this.#known(key, this.#options.now());
+    if (!holder || holder.id === id) this.#young.byKey.set(key, entry);
+    this.#young.byId.set(id, entry);
+    this.#replayed += 1;
+    const about = { id, agent, namespace, state: ACCEPTED, attempts: 0 };
+    return { ...about, inbound, acceptedAt: Date.now(), crashes: 0, replays };
   }
 
   #known(key: DedupeKey, now: number): Entry | undefined {
@@ -180,7 +267,8 @@ export class MemoryJournal implements Journal {
     for (const entry of old.byId.values()) {
       if (entry.finishedAt !== Infinity) continue;
       young.byId.set(entry.id, entry);
-      young.byKey.set(entry.key, entry);
+      // One that was put back may have lost its key to a newer message.
+      if (old.byKey.get(entry.key) === entry) young.byKey.set(entry.key, entry);
     }
     // Nothing in it is marked any more.
     old.byId.clear();

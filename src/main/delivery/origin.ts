@@ -4,6 +4,8 @@ import type { OutboundError, OutboundMessage, OutboundTarget, QueueMode } from '
 /** Counts the unfinished deliveries of one origin. */
 export class OriginBook {
   pending = 0;
+  /** Replies and errors that wait for the origin to be reached again. */
+  held = 0;
   #waiting: (() => void)[] = [];
 
   settle(): void {
@@ -32,4 +34,16 @@ export interface Origin {
   queue?(namespace: string): QueueMode;
   /** Shows that a turn runs; what it returns is disposed when the turn ends. */
   typing?(target: OutboundTarget): Disposable | undefined;
+  /**
+   * Undefined while it can be reached, else a promise that resolves when it can be again: a send that was rejected with
+   * `ORRERY_CHANNEL_CLOSED` waits for that. Absent: such a send is tried again with backoff, as any other.
+   */
+  reachable?(): Promise<void> | undefined;
+  /** Hears of a message that is accepted and is not answered by this process: the next one does it. */
+  left?(out: OutboundError): void;
+}
+
+/** Answers nobody: the sender is gone, and what it asked for is kept under its id. */
+export function nobody(): Origin {
+  return { book: new OriginBook(), reply: () => undefined, error: () => undefined };
 }

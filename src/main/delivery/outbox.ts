@@ -1,21 +1,32 @@
 /**
  * Owns the way back: it sends replies and errors to where their messages came from, in the order of their turns within a
  * session, with retries. It decides when a delivery is answered or undeliverable.
+ *
+ *   sent               -> answered
+ *   network refuses    -> again with backoff, `maxSends` times       -> undeliverable
+ *   channel is closed  -> held until it is open again, however often -> sent, or undeliverable past `maxHeld` and `maxHeldMs`
+ *   outbox is closed   -> left: what a durable journal has, the next process sends
  */
 import type { Logger } from 'pino';
 import { type Backoff, backoffDelayMs } from '../../lib/backoff.ts';
-import { ERRORS, type OutboundError, type Reply, codeOf, messageOf } from '../../protocol/index.ts';
+import { ERRORS, type OutboundError, OrreryError, type Reply, codeOf, messageOf } from '../../protocol/index.ts';
 import type { Delivery } from './delivery.ts';
 import { heldMs, isTooLongToHold } from './holding.ts';
 
 export interface OutboxOptions {
   /** Sends of one reply before it is undeliverable. */
   readonly maxSends: number;
+  /** Replies and errors of one channel that wait for it to be open again. */
+  readonly maxHeld: number;
+  /** How long one of them waits, in milliseconds. */
+  readonly maxHeldMs: number;
   readonly backoff: Backoff;
   readonly random: () => number;
   readonly log: Logger;
   readonly answered: (delivery: Delivery) => void;
   readonly undeliverable: (delivery: Delivery, error: unknown) => void;
+  /** Hears of a reply that was still to be sent when the outbox closed. */
+  readonly left: (delivery: Delivery, error: unknown) => void;
   /** Hears that a session has nothing more to send. */
   readonly idle: (delivery: Delivery) => void;
 }
@@ -38,11 +49,12 @@ export class Outbox {
     const send = (): void | Promise<void> => origin.reply(out, id);
     const first = mailbox.sending ? mailbox.sending.then(send) : begun(send);
     if (first) {
+      const { answered, undeliverable, left } = this.#options;
       this.#settle(
         delivery,
-        this.#retried(first, send).then(
-          () => this.#options.answered(delivery),
-          (error: unknown) => this.#options.undeliverable(delivery, error),
+        this.#retried(delivery, first, send).then(
+          () => answered(delivery),
+          (error: unknown) => (this.#closed ? left : undeliverable)(delivery, error),
         ),
       );
     } else {
@@ -62,7 +74,7 @@ export class Outbox {
     const sent = Promise.all([mailbox.sending, soon]).then(async () => {
       const first = begun(send);
       if (first) {
-        await this.#retried(first, send).catch((cause: unknown) => {
+        await this.#retried(delivery, first, send).catch((cause: unknown) => {
           this.#options.log.warn({ delivery: id, err: cause }, 'the sender could not be told of the error');
         });
       }
@@ -71,7 +83,7 @@ export class Outbox {
     this.#settle(delivery, sent);
   }
 
-  /** Gives up all waits between retries; what they held becomes undeliverable. */
+  /** Gives up all waits: what they held is left, or undeliverable. */
   close(): void {
     this.#closed = true;
     for (const wake of this.#waits) wake();
@@ -88,35 +100,65 @@ export class Outbox {
     mailbox.sending = sending;
   }
 
-  async #retried(first: Promise<void>, send: () => void | Promise<void>): Promise<void> {
+  async #retried(delivery: Delivery, first: Promise<void>, send: () => void | Promise<void>): Promise<void> {
     const { maxSends, backoff, random } = this.#options;
     let attempt = first;
-    for (let sends = 1; ; sends++) {
+    for (let sends = 1; ;) {
       try {
         return await attempt;
       } catch (error) {
         const code = codeOf(error);
-        // An error without a code is the network's own, and may pass.
-        if (sends >= maxSends || this.#closed || (code !== undefined && !ERRORS[code].retryable)) throw error;
-        const retryAfterMs = retryAfterOf(error);
-        // The session's later replies wait behind this one.
-        if (isTooLongToHold(retryAfterMs, backoff)) throw error;
-        this.#options.log.debug({ err: messageOf(error), sends }, 'a send failed and is tried again');
-        await this.#wait(heldMs(retryAfterMs ?? backoffDelayMs(sends, backoff, random()), backoff));
+        if (this.#closed) throw error;
+        const reachable = code === 'ORRERY_CHANNEL_CLOSED' ? delivery.origin.reachable?.() : undefined;
+        if (reachable) await this.#held(delivery, reachable, error);
+        else {
+          // An error without a code is the network's own, and may pass.
+          if (sends >= maxSends || (code !== undefined && !ERRORS[code].retryable)) throw error;
+          const retryAfterMs = retryAfterOf(error);
+          // The session's later replies wait behind this one.
+          if (isTooLongToHold(retryAfterMs, backoff)) throw error;
+          this.#options.log.debug({ err: messageOf(error), sends }, 'a send failed and is tried again');
+          await this.#wait(heldMs(retryAfterMs ?? backoffDelayMs(sends, backoff, random()), backoff));
+          sends += 1;
+        }
+        if (this.#closed) throw error;
         attempt = Promise.resolve().then(send);
       }
     }
   }
 
-  #wait(ms: number): Promise<void> {
+  /** Waits until the channel is open again. Rejects where too many wait for it already, and when it takes too long. */
+  async #held(delivery: Delivery, reachable: Promise<void>, cause: unknown): Promise<void> {
+    const { origin, id, target, adopted } = delivery;
+    const { maxHeld, maxHeldMs, log } = this.#options;
+    const { book } = origin;
+    const { channel } = target;
+    // At a start all channels are down, and what an earlier process had is within its bounds.
+    if (book.held >= maxHeld && !adopted) {
+      throw unreached(`The channel ${channel} is down, and ${maxHeld} replies wait for it already`, cause);
+    }
+    if (book.held === 0) log.warn({ channel, delivery: id }, 'the channel is down: its replies are held');
+    book.held += 1;
+    try {
+      const isOpen = await this.#wait(maxHeldMs, reachable);
+      if (!isOpen && !this.#closed) throw unreached(`The channel ${channel} was down for ${maxHeldMs} ms`, cause);
+    } finally {
+      book.held -= 1;
+    }
+  }
+
+  /** Resolves after a time, or before that to true with `early`; at once when the outbox closes. */
+  #wait(ms: number, early?: Promise<void>): Promise<boolean> {
     return new Promise((resolve) => {
-      const wake = (): void => {
+      const end = (isEarly: boolean): void => {
         clearTimeout(timer);
         this.#waits.delete(wake);
-        resolve();
+        resolve(isEarly);
       };
+      const wake = (): void => end(false);
       const timer = setTimeout(wake, ms);
       this.#waits.add(wake);
+      void early?.then(() => end(true));
     });
   }
 }
@@ -133,4 +175,8 @@ function begun(send: () => void | Promise<void>): Promise<void> | undefined {
 function retryAfterOf(error: unknown): number | undefined {
   const ms = typeof error === 'object' && error !== null && 'retryAfterMs' in error ? error.retryAfterMs : undefined;
   return typeof ms === 'number' && !Number.isNaN(ms) ? ms : undefined;
+}
+
+function unreached(message: string, cause: unknown): OrreryError {
+  return new OrreryError('ORRERY_CHANNEL_CLOSED', message, { cause });
 }

@@ -16,6 +16,8 @@ export interface Control {
   drain(o?: DrainRequest): Promise<DrainReport>;
   deadLetters(): Promise<readonly DeadLetter[]>;
   deadLetter(id: string): Promise<DeadLetter>;
+  replayDeadLetter(id: string): Promise<DeadLetter>;
+  dropDeadLetter(id: string): Promise<void>;
   /** Sends a message and resolves with the reply. Aborting the signal cancels the turn. */
   chat(
     message: ChatRequest,
@@ -37,7 +39,7 @@ export function findControl(dataDir: string): Control {
 
 /** Talks to a known socket. */
 export function createControl(socket: string, pid: number): Control {
-  async function call<T>(method: 'GET' | 'POST', path: string, body?: object): Promise<T> {
+  async function call<T>(method: 'GET' | 'POST' | 'DELETE', path: string, body?: object): Promise<T> {
     const response = await send(socket, method, path, body);
     const chunks: Buffer[] = [];
     for await (const chunk of response as AsyncIterable<Buffer>) chunks.push(chunk);
@@ -67,6 +69,10 @@ export function createControl(socket: string, pid: number): Control {
     drain: (o = {}) => guarded(call('POST', '/drain', o)),
     deadLetters: () => guarded(call('GET', '/dead-letters')),
     deadLetter: (id) => guarded(call('GET', `/dead-letters/${encodeURIComponent(id)}`)),
+    replayDeadLetter: (id) => guarded(call('POST', `/dead-letters/${encodeURIComponent(id)}/replay`)),
+    dropDeadLetter: async (id) => {
+      await guarded(call('DELETE', `/dead-letters/${encodeURIComponent(id)}`));
+    },
     chat: (message, o = {}) => guarded(chat(socket, message, o)),
   };
 }

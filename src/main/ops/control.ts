@@ -15,6 +15,8 @@ import { type ChatLine, type ChatRequest, type DrainRequest, MAX_SOCKET_PATH_BYT
 const MAX_BODY_BYTES = 16 * 1_048_576;
 /** Answers under way get this long when the socket closes. */
 const CLOSE_WAIT_MS = 1_000;
+/** As many as a journal may keep. */
+const ALL_LETTERS = { limit: 1_000_000 };
 /** The channel of messages that come over the control socket. */
 export const CHAT_CHANNEL = 'terminal';
 
@@ -98,11 +100,13 @@ function handler(host: ControlHost): (request: IncomingMessage, response: Server
       answer(response, await supervisor.channels.restart(name)),
     'POST drain': async (_, request, response) =>
       answer(response, await host.drain(await bodyOf<DrainRequest>(request))),
-    'GET dead-letters': (_, __, response) => answer(response, supervisor.deadLetters.list()),
-    'GET dead-letters/*': ([, id = ''], __, response) => {
-      const letter = supervisor.deadLetters.get(id);
-      if (letter === undefined) throw new OrreryError('ORRERY_NOT_FOUND', `There is no dead letter ${id}`);
-      return answer(response, letter);
+    'GET dead-letters': async (_, __, response) => answer(response, await supervisor.deadLetters.list(ALL_LETTERS)),
+    'GET dead-letters/*': async ([, id = ''], __, response) => answer(response, await supervisor.deadLetters.get(id)),
+    'POST dead-letters/*/replay': async ([, id = ''], __, response) =>
+      answer(response, await supervisor.deadLetters.replay(id)),
+    'DELETE dead-letters/*': async ([, id = ''], __, response) => {
+      await supervisor.deadLetters.drop(id);
+      await answer(response, { id, dropped: true });
     },
     'POST chat': async (_, request, response) => {
       await chat(supervisor, await bodyOf<ChatRequest>(request), running, response);

@@ -1,6 +1,7 @@
 /** Owns the Prometheus text: the accounting first, then threads, agents and the loop. Everything is read when it is scraped. */
 import { Gauge, Counter, Registry } from 'prom-client';
 import type { Status } from '../api.ts';
+import type { Journal, JournalTotals } from '../delivery/index.ts';
 
 const COUNTERS = {
   received: 'Messages that came in',
@@ -14,23 +15,39 @@ const GAUGES = {
   pending: ['orrery_deliveries_pending', 'Deliveries neither answered nor dead'],
 } as const;
 
+/** Over the journal's lifetime, whatever processes there were: accepted + replayed = answered + dead + pending. */
+const TOTALS = {
+  accepted: 'Messages that were accepted',
+  replayed: 'Dead letters that were put back',
+  answered: 'Deliveries that were answered',
+  dead: 'Deliveries that were given up',
+} as const;
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly #refresh: ((status: Status) => void)[] = [];
   readonly #status: () => Status;
+  readonly #journal: Pick<Journal, 'totals' | 'health'>;
+  readonly #refreshTotals: ((totals: JournalTotals) => void)[] = [];
 
-  constructor(status: () => Status) {
+  constructor(status: () => Status, journal: Pick<Journal, 'totals' | 'health'>) {
     this.#status = status;
+    this.#journal = journal;
     this.#accounting();
+    this.#lifetime();
     this.#threads();
     this.#loop();
   }
 
   /** Returns the text in Prometheus' exposition format. */
-  text(): Promise<string> {
+  async text(): Promise<string> {
+    // The totals come from the journal's thread: where that cannot read its file, the rest is told all the same.
+    const totals =
+      this.#journal.health.status === 'ok' ? await this.#journal.totals().catch(() => undefined) : undefined;
     const status = this.#status();
     for (const refresh of this.#refresh) refresh(status);
-    return this.#registry.metrics();
+    if (totals) for (const refresh of this.#refreshTotals) refresh(totals);
+    return await this.#registry.metrics();
   }
 
   #accounting(): void {
@@ -46,6 +63,29 @@ export class Metrics {
       const gauge = this.#gauge(name, help);
       this.#refresh.push(({ messages }) => gauge.set(messages[key as keyof typeof GAUGES]));
     }
+  }
+
+  #lifetime(): void {
+    for (const [key, help] of Object.entries(TOTALS)) {
+      const counter = this.#counter(`orrery_journal_${key}_total`, `${help}, over the lifetime of the journal`);
+      this.#refreshTotals.push((totals) => set(counter, totals[key as keyof typeof TOTALS]));
+    }
+    const pending = this.#gauge(
+      'orrery_journal_pending',
+      'Deliveries in the journal that are neither answered nor dead',
+    );
+    const letters = this.#gauge('orrery_dead_letters', 'Dead letters that are kept');
+    this.#refreshTotals.push((totals) => {
+      pending.set(totals.pending);
+      letters.set(totals.letters);
+    });
+    const up = this.#gauge('orrery_journal_up', '1 while the journal takes writes');
+    const lag = this.#gauge('orrery_journal_lag', 'What waits for the journal', ['what']);
+    this.#refresh.push(({ journal }) => {
+      up.set(journal.status === 'ok' ? 1 : 0);
+      lag.set({ what: 'appends' }, journal.appends);
+      lag.set({ what: 'marks' }, journal.marks);
+    });
   }
 
   #threads(): void {

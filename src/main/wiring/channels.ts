@@ -73,6 +73,11 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     return this.#byName.get(name)?.manager;
   }
 
+  /** The way back to where a message came from; undefined when no such channel is configured. */
+  origin(name: string): Origin | undefined {
+    return this.#byName.get(name)?.origin;
+  }
+
   async restart(name: string): Promise<ChannelStatus> {
     if (!this.#byName.has(name)) throw new OrreryError('ORRERY_NOT_FOUND', `There is no channel "${name}"`);
     await this.#start(name);
@@ -122,16 +127,24 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
 
   #add(name: string, config: ChannelConfig): void {
     const { defaultAgent, log, shutdownTimeoutMs, agents } = this.#options;
+    /** Who waits for the channel to be open again. */
+    const awaited: (() => void)[] = [];
     const manager = new ChannelManager(defaultAgent, {
       host: this,
       log,
       shutdownTimeoutMs,
-      onState: (state) => logState(log, name, state),
+      onState: (state) => {
+        logState(log, name, state);
+        if (state.status === 'open') for (const resolve of awaited.splice(0)) resolve();
+      },
     });
     const refs = new Map<string, AgentRef>();
     for (const agent of agents) refs.set(agent, { name: agent, host: this });
     manager.setAgents(refs, defaultAgent);
-    const origin = this.#originOf(manager, config.queue);
+    const origin: Origin = {
+      ...this.#originOf(manager, config.queue),
+      reachable: () => (manager.isConnected() ? undefined : new Promise((resolve) => awaited.push(resolve))),
+    };
     const hosted = { manager, origin, type: config.type, agent: config.agent };
     this.#byName.set(name, hosted);
     this.#byManager.set(manager, hosted);
@@ -164,6 +177,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
       },
       error: (out, key) => manager.sendError(out, { key, signal }),
       typing: (target) => manager.startTyping(target),
+      left: (out) => manager.left(out),
       ...(queue === undefined ? {} : { queue: queueModes(queue) }),
     };
   }

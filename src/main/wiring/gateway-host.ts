@@ -21,6 +21,10 @@ export function gatewayHostOf(
     restartChannel: (name) => supervisor.channels.restart(name),
     readSession: (agent, namespace) => supervisor.sessions.read(agent, namespace),
     clearSession: (agent, namespace) => supervisor.sessions.clear(agent, namespace),
+    // Read late: the supervisor is still being made.
+    get deadLetters() {
+      return supervisor.deadLetters;
+    },
     drain: () => void drain(),
     countTokens: (texts, o) => tokens.count(texts, o),
     countMessageTokens: (messages, o) => tokens.countMessages(messages, o),

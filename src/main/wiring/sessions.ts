@@ -21,9 +21,9 @@ const SESSIONS_FILE = 'sessions.db';
 
 export function sessionsTaskOf({ sessions, delivery, dataDir }: ResolvedConfig): SessionsTask {
   if (sessions.store === 'memory') return sessions;
-  const { dedupeRetentionMs, replyRetentionMs, turnTimeoutMs } = delivery;
-  // A turn that outlives the record of its own commit would run twice.
-  const commitRetentionMs = Math.max(dedupeRetentionMs, replyRetentionMs, 2 * turnTimeoutMs);
+  const { dedupeRetentionMs, replyRetentionMs, maxAgeMs, turnTimeoutMs } = delivery;
+  // A turn that outlives the record of its own commit would run twice: also one that the host is down for.
+  const commitRetentionMs = Math.max(dedupeRetentionMs, replyRetentionMs, maxAgeMs) + 2 * turnTimeoutMs;
   return { ...sessions, file: join(dataDir, SESSIONS_FILE), commitRetentionMs, gate: writeGateWord() };
 }
 

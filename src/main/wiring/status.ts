@@ -1,9 +1,11 @@
-/** Owns how the parts' states become the public status. */
-import type { AgentStatus, ChannelStatus, Status, SupervisorState } from '../api.ts';
+/** Owns how the parts' states become the public status, and whether the host is ready. */
+import type { OrreryError } from '../../protocol/index.ts';
+import type { AgentStatus, ChannelStatus, Readiness, Status, SupervisorState } from '../api.ts';
 import type { ResolvedConfig } from '../config/types.ts';
-import type { Account } from '../delivery/index.ts';
+import type { Account, Journal } from '../delivery/index.ts';
 import { VERSION } from '../ops/version.ts';
 import type { Slot } from '../pool/index.ts';
+import { journalStatusOf } from './journal.ts';
 
 export interface StatusParts {
   readonly config: ResolvedConfig;
@@ -13,18 +15,19 @@ export interface StatusParts {
   readonly agents: readonly AgentStatus[];
   readonly channels: readonly ChannelStatus[];
   readonly account: Account;
+  readonly journal: Journal;
   readonly zombies: number;
   readonly loopDelayMs: Status['loopDelayMs'];
 }
 
 export function statusOf(parts: StatusParts): Status {
-  const { config, state, startedAt, slots, agents, channels, account, zombies, loopDelayMs } = parts;
+  const { config, state, startedAt, slots, agents, channels, account, journal, zombies, loopDelayMs } = parts;
   return {
     version: VERSION,
     pid: process.pid,
     state,
     startedAt,
-    journal: config.delivery.journal,
+    journal: journalStatusOf(journal),
     defaultAgent: config.defaultAgent,
     agents,
     slots: slots.map((slot) => ({
@@ -40,4 +43,21 @@ export function statusOf(parts: StatusParts): Status {
     zombies,
     loopDelayMs,
   };
+}
+
+export interface ReadinessParts {
+  readonly state: SupervisorState;
+  readonly journal: Journal;
+  /** Why a new message would be turned away. */
+  readonly refusal: OrreryError | undefined;
+  readonly slots: readonly Slot[];
+}
+
+export function readinessOf({ state, journal, refusal, slots }: ReadinessParts): Readiness {
+  const reasons: string[] = [];
+  if (state !== 'running') reasons.push(state);
+  if (journal.health.status === 'failed') reasons.push(journal.health.error.message);
+  if (refusal) reasons.push(`saturated: ${refusal.message}`);
+  if (!slots.some((slot) => slot.state.status === 'ready')) reasons.push('no slot is ready');
+  return { ready: reasons.length === 0, reasons };
 }

@@ -124,6 +124,10 @@ export class GatewayChannel implements Channel {
     this.#settle(out.target, { status: 'failed', error: out.error });
   }
 
+  left(out: OutboundError): void {
+    this.#settle(out.target, { status: 'failed', error: out.error });
+  }
+
   /** Refuses what comes from now on with `ORRERY_DRAINING`; the server stays up, and who waits is still answered. */
   shutdown(): void {
     this.#session?.intake.stop();

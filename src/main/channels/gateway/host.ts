@@ -1,6 +1,6 @@
 /** Owns what the gateway needs of its host; the composition root supplies it. */
 import type { StoredMessage } from '../../../protocol/index.ts';
-import type { Readiness, Status } from '../../api.ts';
+import type { DeadLetters, Readiness, Status } from '../../api.ts';
 
 export interface TokenCount {
   readonly counts: Uint32Array;
@@ -21,6 +21,7 @@ export interface GatewayHost {
   readSession(agent: string, namespace: string): Promise<readonly StoredMessage[]>;
   /** Forgets a session's messages. Rejects as {@link readSession} does. */
   clearSession(agent: string, namespace: string): Promise<void>;
+  readonly deadLetters: Pick<DeadLetters, 'list' | 'replay' | 'drop'>;
   /** Begins the drain; the answer goes out before the gateway closes. */
   drain(): void;
   countTokens(

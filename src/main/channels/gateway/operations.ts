@@ -77,6 +77,37 @@ export function controlRoutes(app: FastifyInstance, { host, channel, log }: Oper
   });
 }
 
+/** Letters of one page: by default, and at the most. */
+const DEFAULT_LETTERS = 100;
+const MAX_LETTERS = 1_000;
+
+type LetterQuery = { readonly limit?: string; readonly after?: string };
+
+export function deadLetterRoutes(app: FastifyInstance, { host }: OperationsOptions): void {
+  app.get<{ Querystring: LetterQuery }>('/api/dead-letters', ADMIN, async ({ query }) => {
+    const { after } = query;
+    const limit = readLimit(query.limit);
+    return { deadLetters: await host.deadLetters.list({ limit, ...(after === undefined ? {} : { after }) }) };
+  });
+  app.post<{ Params: { id: string } }>('/api/dead-letters/:id/replay', ADMIN, async ({ params }, reply) => {
+    const { id, agent, inbound } = await host.deadLetters.replay(params.id);
+    return reply.code(202).send({ id, agent, namespace: inbound.namespace, status: 'accepted' });
+  });
+  app.delete<{ Params: { id: string } }>('/api/dead-letters/:id', ADMIN, async ({ params }) => {
+    await host.deadLetters.drop(params.id);
+    return { id: params.id, dropped: true };
+  });
+}
+
+function readLimit(text: string | undefined): number {
+  if (text === undefined) return DEFAULT_LETTERS;
+  const limit = Number(text);
+  if (Number.isInteger(limit) && limit >= 1 && limit <= MAX_LETTERS) return limit;
+  throw bad(
+    `Expected \`limit\` to be a whole number from 1 to ${MAX_LETTERS}, got ${JSON.stringify(text.slice(0, 60))}`,
+  );
+}
+
 export function tokenRoutes(app: FastifyInstance, { host }: OperationsOptions): void {
   app.post('/v1/tokens/count', CHAT, async (request, reply) => {
     const body = readObject(request.body);

@@ -13,7 +13,7 @@ import type { GatewayHost } from './host.ts';
 import { type Intake, byOf } from './intake.ts';
 import { loginRoutes } from './login.ts';
 import type { Role } from './logins.ts';
-import { controlRoutes, healthRoutes, modelRoutes, tokenRoutes } from './operations.ts';
+import { controlRoutes, deadLetterRoutes, healthRoutes, modelRoutes, tokenRoutes } from './operations.ts';
 import { type PageFile, pageRoutes } from './page.ts';
 import { sessionRoutes } from './sessions.ts';
 import { SocketConnection } from './socket.ts';
@@ -89,6 +89,7 @@ export async function buildServer(o: ServerOptions): Promise<FastifyInstance> {
   healthRoutes(app, operations(o));
   modelRoutes(app, operations(o));
   controlRoutes(app, operations(o));
+  deadLetterRoutes(app, operations(o));
   tokenRoutes(app, operations(o));
   sessionRoutes(app, { channel: o.name, agent: config.agent, host: o.host, access });
   pageRoutes(app, o.page);

@@ -3,6 +3,7 @@
  * and rows. Flat lists and JSON texts: a structured clone writes every key of every object again.
  */
 import {
+  type ChatMessage,
   type DeadReason,
   type DeliveryId,
   type DeliveryState,
@@ -11,7 +12,7 @@ import {
   type Reply,
   type WireError,
 } from '../../../protocol/index.ts';
-import type { PendingDelivery, StoredDelivery, StoredLetter } from '../journal.ts';
+import type { DeadLetter, PendingDelivery, StoredDelivery } from '../journal.ts';
 import { STATUS } from './schema.ts';
 import type { Row } from './statements.ts';
 
@@ -89,6 +90,24 @@ export interface ProbeAnswer {
   readonly final?: boolean;
 }
 
+/**
+ * Returns the parts of a message that the host knows, as JSON. What else an object holds may not survive it, or may change it (`toJSON`):
+ * one such message must not fail those of its batch.
+ */
+export function inboundJsonOf(inbound: InboundMessage): string {
+  const { id, channel, account, namespace, metadata, receivedAt, context, agent, queue } = inbound;
+  const message = plainMessage(inbound.message);
+  const about = { id, channel, account, namespace, message, metadata: { ...metadata }, receivedAt, agent, queue };
+  if (!context) return JSON.stringify(about);
+  const { mode, messages } = context;
+  return JSON.stringify({ ...about, context: { mode, messages: messages.map(plainMessage) } });
+}
+
+/** Every value of a part is a text: intake has seen to that. */
+function plainMessage({ role, content, parts }: ChatMessage): object {
+  return parts ? { role, content, parts: parts.map((part) => ({ ...part })) } : { role, content };
+}
+
 const ACCEPTED: DeliveryState = { status: 'accepted' };
 
 /** The sequence number in a delivery's id; NaN when it is none of a journal's. */
@@ -147,7 +166,7 @@ export function positionOf(row: Row): number {
   return row[11] as number;
 }
 
-export function letterOf(row: Row): StoredLetter {
+export function letterOf(row: Row): DeadLetter {
   const { id, agent, attempts, state, inbound, acceptedAt, crashes, replays } = pendingOf(row);
   const { reason, error } = state as { readonly reason: DeadReason; readonly error?: WireError };
   const letter = { id, agent, reason, attempts, diedAt: row[10] as number, inbound, acceptedAt, crashes, replays };

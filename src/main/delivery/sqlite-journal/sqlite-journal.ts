@@ -2,15 +2,15 @@
  * Owns the journal in a SQLite file as main sees it: main never touches the disk, a thread of the journal's own does, in one
  * transaction with one fsync for all that waits. What waits is the writer's affair; here is what is asked, and the way to open and close.
  */
-import type { Accepted, DeliveryId, DeliveryState, OrreryError } from '../../../protocol/index.ts';
+import { type Accepted, type DeliveryId, type DeliveryState, OrreryError } from '../../../protocol/index.ts';
 import {
   type Admission,
   DEFAULT_LETTERS_LIMIT,
   type DedupeKey,
-  type DurableDeadLetters,
-  type DurableJournal,
+  type Journal,
   type JournalHealth,
   type JournalLag,
+  type JournalLetters,
   type JournalTotals,
   type PendingDelivery,
   type StoredDelivery,
@@ -37,9 +37,10 @@ export interface SqliteJournalOptions {
   readonly now?: () => number;
 }
 
-export class SqliteJournal implements DurableJournal {
+export class SqliteJournal implements Journal {
   readonly kind = 'sqlite';
-  readonly deadLetters: DurableDeadLetters;
+  readonly durable = true;
+  readonly deadLetters: JournalLetters;
   readonly #now: () => number;
   readonly #thread: JournalThread;
   readonly #opened = Promise.withResolvers<void>();
@@ -48,7 +49,9 @@ export class SqliteJournal implements DurableJournal {
   #first = 0;
   #closing: Promise<void> | undefined;
 
-  private constructor(options: SqliteJournalOptions) {
+  constructor(options: SqliteJournalOptions) {
+    // Whoever opens it hears; nobody need.
+    this.#opened.promise.catch(() => undefined);
     this.#now = options.now ?? Date.now;
     const { file, idPrefix, dedupeRetentionMs, replyRetentionMs, maxDeadLetters, maxFileBytes } = options;
     const retentionMs = Math.max(dedupeRetentionMs, replyRetentionMs);
@@ -79,16 +82,21 @@ export class SqliteJournal implements DurableJournal {
     };
   }
 
+  /** Makes a journal and opens it: see {@link open}. */
+  static async open(options: SqliteJournalOptions): Promise<SqliteJournal> {
+    const journal = new SqliteJournal(options);
+    await journal.open();
+    return journal;
+  }
+
   /**
    * Opens the file in a new thread, and creates it where it is missing; after a stop that was not clean, every unfinished
    * delivery's `crashes` is raised durably before this resolves. Rejects with `ORRERY_DATABASE_UNUSABLE` and
-   * `ORRERY_DATABASE_FAILED`.
+   * `ORRERY_DATABASE_FAILED`. To be called once, before anything else.
    */
-  static async open(options: SqliteJournalOptions): Promise<SqliteJournal> {
-    const journal = new SqliteJournal(options);
-    journal.#thread.start();
-    await journal.#opened.promise;
-    return journal;
+  open(): Promise<void> {
+    this.#thread.start();
+    return this.#opened.promise;
   }
 
   get lag(): JournalLag {
@@ -148,6 +156,11 @@ export class SqliteJournal implements DurableJournal {
 
   async #close(): Promise<void> {
     let closed = false;
+    // It was never opened, or did not open yet: nothing waits, and nobody is there to ask.
+    if (this.#first === 0) {
+      this.#opened.reject(new OrreryError('ORRERY_CLOSED', 'The journal was closed while it opened'));
+      return this.#thread.stop({ kill: true });
+    }
     try {
       this.#writer.close();
       if (this.health.status === 'failed') await this.#writer.probe();

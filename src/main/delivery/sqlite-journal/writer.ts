@@ -19,7 +19,7 @@ import {
 import type { Admission, JournalHealth, JournalLag } from '../journal.ts';
 import { answerOf } from './answers.ts';
 import { type Mark, Marks, packMarks } from './marks.ts';
-import { APPEND_PLACES, type ProbeAnswer, type WorkException, deliveryId, seqOf } from './packed.ts';
+import { APPEND_PLACES, type ProbeAnswer, type WorkException, deliveryId, inboundJsonOf, seqOf } from './packed.ts';
 import { type Failure, type JournalThread, PROBE_MS, journalFailed } from './thread.ts';
 
 export interface WriterOptions {
@@ -104,7 +104,7 @@ export class JournalWriter {
       const firstSeq = this.#next;
       let chars = 0;
       for (const { inbound, agent } of batch) {
-        const json = JSON.stringify(inbound);
+        const json = inboundJsonOf(inbound);
         chars += json.length;
         packed.push(firstSeq + packed.length / APPEND_PLACES, agent, json);
       }

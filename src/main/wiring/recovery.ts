@@ -1,0 +1,110 @@
+/**
+ * Owns what becomes of deliveries that are in the journal and in no process: those that an earlier process left, at the start, and dead letters
+ * that are put back. It decides who is run and who is told; the engine does it.
+ */
+import type { Logger } from 'pino';
+import { type DeadReason, type DeliveryId, type InboundMessage, OrreryError } from '../../protocol/index.ts';
+import type { DeadLetters } from '../api.ts';
+import type {
+  Account,
+  DeadLetter,
+  DeliveryEngine,
+  Intake,
+  Journal,
+  Origin,
+  PendingDelivery,
+} from '../delivery/index.ts';
+
+export interface RecoveryOptions {
+  readonly journal: Journal;
+  readonly engine: DeliveryEngine;
+  readonly intake: Intake;
+  readonly account: Account;
+  readonly agents: () => ReadonlySet<string>;
+  /** The way back to where a message came from. */
+  readonly originOf: (inbound: InboundMessage) => Origin;
+  /** Milliseconds after which a message is not worth an answer any more. */
+  readonly maxAgeMs: number;
+  readonly log: Logger;
+}
+
+/** Why a recovered delivery is not run. */
+type Burial = { readonly reason: DeadReason; readonly error: OrreryError };
+
+/** Returns why a delivery that an earlier process left is not run; undefined when it is. What was committed is always sent. */
+export function burialOf(
+  { agent, state, acceptedAt }: Pick<PendingDelivery, 'agent' | 'state' | 'acceptedAt'>,
+  o: { readonly agents: ReadonlySet<string>; readonly maxAgeMs: number; readonly now: number },
+): Burial | undefined {
+  if (state.status === 'committed') return undefined;
+  const ageMs = o.now - acceptedAt;
+  if (ageMs > o.maxAgeMs) {
+    const message = `The message was ${Math.round(ageMs / 1_000)} s old when the host came back, its bound is ${o.maxAgeMs / 1_000} s`;
+    return { reason: 'expired', error: new OrreryError('ORRERY_EXPIRED', message) };
+  }
+  if (o.agents.has(agent)) return undefined;
+  return {
+    reason: 'agent-stopped',
+    error: new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${agent}" any more`),
+  };
+}
+
+export class Recovery implements DeadLetters {
+  readonly #options: RecoveryOptions;
+
+  constructor(options: RecoveryOptions) {
+    this.#options = options;
+  }
+
+  /** Takes over, in order of acceptance, all that an earlier process left. To be called before anything new is taken in. */
+  async recover(): Promise<void> {
+    const { journal, engine, account, agents, originOf, maxAgeMs, log } = this.#options;
+    const bounds = { agents: agents(), maxAgeMs, now: Date.now() };
+    let [run, buried, crashed] = [0, 0, 0];
+    for await (const pending of journal.recover()) {
+      account.recovered += 1;
+      const origin = originOf(pending.inbound);
+      const burial = burialOf(pending, bounds);
+      if (burial) engine.bury(pending, origin, burial.reason, burial.error);
+      else engine.adopt(pending, origin);
+      if (burial) buried += 1;
+      else run += 1;
+      if (pending.crashes > 0) crashed += 1;
+    }
+    if (run + buried > 0) log.info({ run, buried, crashed }, 'deliveries of an earlier process were taken over');
+  }
+
+  list(o?: { limit?: number; after?: DeliveryId }): Promise<readonly DeadLetter[]> {
+    return this.#options.journal.deadLetters.list(o);
+  }
+
+  async get(id: DeliveryId): Promise<DeadLetter> {
+    return known(id, await this.#options.journal.deadLetters.get(id));
+  }
+
+  async drop(id: DeliveryId): Promise<void> {
+    if (!(await this.#options.journal.deadLetters.drop(id))) known(id, undefined);
+  }
+
+  async replay(id: DeliveryId): Promise<DeadLetter> {
+    const { journal, engine, intake, account, agents, originOf, log } = this.#options;
+    const letter = await this.get(id);
+    const { agent, inbound } = letter;
+    if (!agents().has(agent)) throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${agent}" any more`);
+    intake.checkRoom(agent, inbound.namespace);
+    // Two who replay one letter: the journal gives it to the first.
+    const pending = known(id, await journal.deadLetters.replay(id));
+    account.replayed += 1;
+    log.info(
+      { delivery: id, agent, session: inbound.namespace, replays: pending.replays },
+      'a dead letter is run again',
+    );
+    engine.adopt(pending, originOf(inbound));
+    return letter;
+  }
+}
+
+function known<T>(id: DeliveryId, value: T | undefined): T {
+  if (value !== undefined) return value;
+  throw new OrreryError('ORRERY_NOT_FOUND', `There is no dead letter ${JSON.stringify(id)}`);
+}

@@ -1,0 +1,143 @@
+/** What becomes of replies whose channel is down, and of those that a stop finds unsent. */
+import { describe, expect, test } from 'vitest';
+import { MemoryJournal } from '../../src/main/delivery/index.ts';
+import type { Origin } from '../../src/main/delivery/origin.ts';
+import { OrreryError } from '../../src/protocol/index.ts';
+import { inbound } from '../support/channels.ts';
+import { DeliveryUnderTest, TestOrigin, tick } from '../support/delivery.ts';
+
+/** A channel that can be down. */
+class Channel extends TestOrigin {
+  #down: PromiseWithResolvers<void> | undefined;
+
+  close(): void {
+    this.#down = Promise.withResolvers();
+  }
+
+  open(): void {
+    this.#down?.resolve();
+    this.#down = undefined;
+  }
+
+  reachable(): Promise<void> | undefined {
+    return this.#down?.promise;
+  }
+
+  override reply(out: Parameters<Origin['reply']>[0]): void | Promise<void> {
+    if (!this.#down) return super.reply(out);
+    return Promise.reject(new OrreryError('ORRERY_CHANNEL_CLOSED', 'down'));
+  }
+
+  override error(out: Parameters<Origin['error']>[0]): void | Promise<void> {
+    if (!this.#down) return super.error(out);
+    return Promise.reject(new OrreryError('ORRERY_CHANNEL_CLOSED', 'down'));
+  }
+}
+
+async function send(d: DeliveryUnderTest, channel: Channel, content: string, session = content): Promise<string> {
+  const message = { role: 'user', content } as const;
+  const answer = await d.intake.accept(inbound({ namespace: `memory:${session}`, message }), () => 'a', channel);
+  await tick();
+  return answer.id;
+}
+
+describe('a channel that is down', () => {
+  test('outbox - holds its replies and errors until it is open again, in order, however often it is tried', async () => {
+    const d = new DeliveryUnderTest({ maxSends: 1 });
+    const channel = new Channel();
+    await send(d, channel, 'one', 's');
+    await send(d, channel, 'two', 's');
+    await send(d, channel, 'three', 's');
+    channel.close();
+    await d.reply('one');
+    await d.fail('two', new OrreryError('ORRERY_AGENT_FAILED', 'broken'));
+    await d.reply('three');
+    expect(channel.heard).toEqual([]);
+    expect(d.account.snapshot()).toMatchObject({ answered: 0, dead: 0, pending: 3 });
+    expect(channel.book.held).toBe(1);
+    for (let i = 0; i < 3; i++) {
+      // It opens, and is closed again before the reply got out.
+      channel.open();
+      channel.close();
+      await tick();
+      expect(channel.heard).toEqual([]);
+    }
+    channel.open();
+    await tick();
+    expect(channel.heard).toEqual(['one', 'ORRERY_AGENT_FAILED', 'three']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 1, pending: 0 });
+    expect(channel.book.held).toBe(0);
+  });
+
+  test('outbox - holds no more than its bound: what is over is undeliverable, and other channels go on', async () => {
+    const d = new DeliveryUnderTest({ maxHeld: 2 });
+    const channel = new Channel();
+    for (const content of ['one', 'two', 'three']) await send(d, channel, content);
+    channel.close();
+    for (const content of ['one', 'two', 'three']) await d.reply(content);
+    expect(d.letters.list().map(({ inbound: { message }, reason }) => [message.content, reason])).toEqual([
+      ['three', 'undeliverable'],
+    ]);
+    await d.send('elsewhere');
+    await tick();
+    await d.reply('elsewhere');
+    expect(d.origin.heard).toEqual(['elsewhere']);
+    channel.open();
+    await tick();
+    expect(channel.heard).toEqual(['one', 'two']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 3, dead: 1, pending: 0 });
+  });
+
+  test('outbox - holds a reply no longer than its bound', async () => {
+    const d = new DeliveryUnderTest({ maxHeldMs: 1 });
+    const channel = new Channel();
+    const id = await send(d, channel, 'one');
+    channel.close();
+    await d.reply('one');
+    await d.engine.idle();
+    expect(d.letters.get(id)).toMatchObject({ reason: 'undeliverable' });
+    expect(channel.book.held).toBe(0);
+  });
+});
+
+describe('a stop', () => {
+  class Durable extends MemoryJournal {
+    override readonly durable: boolean = true;
+  }
+
+  function durable(): DeliveryUnderTest {
+    const journal = new Durable({
+      dedupeRetentionMs: 1_000,
+      replyRetentionMs: 1_000,
+      idPrefix: 't',
+      maxDeadLetters: 10,
+    });
+    return new DeliveryUnderTest({ journal });
+  }
+
+  test('outbox - leaves a reply that a channel never took to the next process', async () => {
+    const d = durable();
+    const channel = new Channel();
+    const one = await send(d, channel, 'one');
+    channel.close();
+    await d.reply('one');
+    d.engine.close();
+    await d.engine.idle();
+    expect(d.account.snapshot()).toMatchObject({ accepted: 1, answered: 0, dead: 0, pending: 1 });
+    expect(d.letters.get(one)).toBeUndefined();
+  });
+
+  test('delivery - leaves what waits and what runs to the next process, and tells who waits for it', async () => {
+    const d = durable();
+    await d.send('runs');
+    await d.send('waits');
+    await tick();
+    d.engine.abort('shutdown');
+    expect(d.slot.cancelled).toMatchObject([{ cause: 'shutdown' }]);
+    await d.fail('runs', new OrreryError('ORRERY_INTERRUPTED', 'stopped'));
+    await d.engine.idle();
+    expect(d.origin.leftIds).toHaveLength(2);
+    expect(d.origin.heard).toEqual([]);
+    expect(d.account.snapshot()).toMatchObject({ accepted: 2, answered: 0, dead: 0, pending: 2 });
+  });
+});

@@ -1,0 +1,145 @@
+import { pino } from 'pino';
+import { describe, expect, test } from 'vitest';
+import { nobody } from '../../src/main/delivery/index.ts';
+import type { Journal, PendingDelivery } from '../../src/main/delivery/journal.ts';
+import { Recovery, burialOf } from '../../src/main/wiring/recovery.ts';
+import { type DeliveryState, OrreryError } from '../../src/protocol/index.ts';
+import { inbound } from '../support/channels.ts';
+import { DeliveryUnderTest, tick } from '../support/delivery.ts';
+import { committed, dispatched } from '../support/journal.ts';
+
+const AGENTS = new Set(['a']);
+
+function pending(
+  content: string,
+  over: Partial<PendingDelivery> & { readonly session?: string } = {},
+): PendingDelivery {
+  const { session = 'alice', ...rest } = over;
+  const message = { role: 'user', content } as const;
+  const about = { id: `old-${content}`, agent: 'a', namespace: `memory:${session}`, attempts: 0 };
+  const facts = { acceptedAt: Date.now(), crashes: 0, replays: 0, state: { status: 'accepted' } as DeliveryState };
+  return { ...about, ...facts, inbound: inbound({ namespace: about.namespace, message }), ...rest };
+}
+
+/** An engine whose journal has deliveries of an earlier process. */
+function recovering(left: readonly PendingDelivery[]): { readonly d: DeliveryUnderTest; readonly recovery: Recovery } {
+  const d = new DeliveryUnderTest();
+  const journal = {
+    deadLetters: d.journal.deadLetters,
+    async *recover() {
+      yield* left;
+    },
+  } as Partial<Journal> as Journal;
+  const recovery = new Recovery({
+    journal,
+    engine: d.engine,
+    intake: d.intake,
+    account: d.account,
+    agents: () => AGENTS,
+    originOf: ({ channel }) => (channel === 'gone' ? nobody() : d.origin),
+    maxAgeMs: 1_000,
+    log: pino({ enabled: false }),
+  });
+  return { d, recovery };
+}
+
+describe('what an earlier process left', () => {
+  test.each<[string, Partial<PendingDelivery>, string | undefined]>([
+    ['is run when it is young', { acceptedAt: 9_000 }, undefined],
+    ['expires when it is old', { acceptedAt: 8_999 }, 'expired'],
+    ['is sent however old when it was committed', { acceptedAt: 0, state: committed() }, undefined],
+    ['is given up when its agent is gone', { acceptedAt: 9_999, agent: 'b' }, 'agent-stopped'],
+    ['is sent when it was committed by an agent that is gone', { agent: 'b', state: committed() }, undefined],
+  ])('recovery - %s', (_, over, reason) => {
+    const burial = burialOf(pending('x', over), { agents: AGENTS, maxAgeMs: 1_000, now: 10_000 });
+    expect(burial?.reason).toBe(reason);
+  });
+
+  test('recovery - runs in order, sends what was committed before it, and counts no attempt that was cut off', async () => {
+    const { d, recovery } = recovering([
+      pending('one', { state: committed('was committed'), attempts: 1 }),
+      pending('two', { state: dispatched(2), attempts: 2, crashes: 1 }),
+      pending('three'),
+      pending('four', { session: 'bob', attempts: 1 }),
+    ]);
+    await recovery.recover();
+    const late = d.send('late');
+    await tick();
+    expect(d.origin.heard).toEqual(['was committed']);
+    expect(d.slot.begun.map(({ id, attempt }) => [id, attempt])).toEqual([
+      ['old-two', 2],
+      ['old-four', 2],
+    ]);
+    await d.reply('two');
+    await d.reply('three');
+    await late;
+    await d.reply('late');
+    await d.reply('four');
+    expect(d.origin.heard).toEqual(['was committed', 'two', 'three', 'late', 'four']);
+    expect(d.account.snapshot()).toMatchObject({ accepted: 1, recovered: 4, answered: 5, pending: 0 });
+  });
+
+  test('recovery - tells the senders of what is not run', async () => {
+    const { d, recovery } = recovering([pending('old', { acceptedAt: 0 }), pending('lost', { agent: 'b' })]);
+    await recovery.recover();
+    await tick();
+    expect(d.origin.heard).toEqual(['ORRERY_EXPIRED', 'ORRERY_AGENT_UNKNOWN']);
+    expect(d.account.snapshot()).toMatchObject({ recovered: 2, dead: 2, pending: 0 });
+    expect(d.engine.sessions).toBe(0);
+  });
+
+  test('recovery - what came from a channel that is gone is answered to nobody', async () => {
+    const left = pending('one');
+    const { d, recovery } = recovering([{ ...left, inbound: { ...left.inbound, channel: 'gone' } }]);
+    await recovery.recover();
+    await tick();
+    await d.reply('one');
+    expect(d.origin.heard).toEqual([]);
+    expect(d.account.snapshot()).toMatchObject({ recovered: 1, answered: 1, pending: 0 });
+  });
+});
+
+describe('dead letters', () => {
+  test('replay - runs the message again, behind what its session has, with all its attempts', async () => {
+    const { d, recovery } = recovering([]);
+    const { id } = await d.send('one');
+    await tick();
+    await d.fail('one', new OrreryError('ORRERY_AGENT_FAILED', 'broken'));
+    await d.send('two');
+    expect(await recovery.list()).toMatchObject([{ id, reason: 'agent-error', attempts: 1 }]);
+    expect(await recovery.replay(id)).toMatchObject({ id });
+    await tick();
+    await d.reply('two');
+    await d.reply('one', 'at last');
+    expect(d.origin.heard).toEqual(['ORRERY_AGENT_FAILED', 'two', 'at last']);
+    expect(d.slot.begun.map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
+    expect(d.account.snapshot()).toMatchObject({ accepted: 2, replayed: 1, answered: 2, dead: 1, pending: 0 });
+    expect(await recovery.list()).toEqual([]);
+  });
+
+  test('replay - is refused for an unknown letter, for an agent that is gone, and while the host stops', async () => {
+    const { d, recovery } = recovering([]);
+    const { id } = await d.send('one');
+    await tick();
+    await d.fail('one', new OrreryError('ORRERY_AGENT_FAILED', 'broken'));
+    await expect(recovery.replay('nothing')).rejects.toMatchObject({ code: 'ORRERY_NOT_FOUND' });
+    await expect(recovery.drop('nothing')).rejects.toMatchObject({ code: 'ORRERY_NOT_FOUND' });
+    d.intake.close(new OrreryError('ORRERY_DRAINING', 'stopping'));
+    await expect(recovery.replay(id)).rejects.toMatchObject({ code: 'ORRERY_DRAINING' });
+    expect(await recovery.get(id)).toMatchObject({ id });
+    await recovery.drop(id);
+    expect(await recovery.list()).toEqual([]);
+  });
+
+  test('replay - is refused when its session is full, and the letter stays', async () => {
+    const d = new DeliveryUnderTest({ mailboxSize: 1 });
+    const { id } = await d.send('one');
+    await tick();
+    await d.fail('one', new OrreryError('ORRERY_AGENT_FAILED', 'broken'));
+    await d.send('two');
+    expect(() => d.intake.checkRoom('a', 'memory:alice')).toThrow('its bound is 1');
+    expect(() => d.intake.checkRoom('a', 'memory:bob')).not.toThrow();
+    expect(d.letters.get(id)).toBeDefined();
+    expect(d.engine.sessions).toBe(1);
+  });
+});
