@@ -37,7 +37,11 @@ const COMPACT_AT_ONCE = 500;
 const PAGE_ROWS = 256;
 const PAGE_CHARS = 1024 * 1024;
 /** Pages of the write-ahead log at which a commit moves them to the file; in idle time that happens long before. */
-const CHECKPOINT_PAGES = 8_192;
+const CHECKPOINT_PAGES = 2_048;
+/** A commit's own pages come on top of those. */
+const LOG_SPARE = 1.25;
+/** What the log is made long with, at once. */
+const EXTEND_BYTES = 512 * 1024;
 /** Rows written since the last checkpoint that are worth one in idle time. */
 const CHECKPOINT_ROWS = 1_000;
 /** Free pages that stay in the file for what comes next, and those given back at once. */
@@ -84,6 +88,7 @@ export class JournalFile {
       this.#sql = new Statements(this.#database);
       this.#writer = new Writer(this.#database);
       this.#compactor = new Compactor(this.#sql, setup);
+      this.#extendLog();
       if (setup.first) this.#begin();
       this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
     } catch (error) {
@@ -207,6 +212,27 @@ export class JournalFile {
   /** Closes it as it is. */
   close(): void {
     if (this.#database.isOpen) this.#database.close();
+  }
+
+  /**
+   * Makes the write-ahead log as long as it will be. A sync of a file that grows writes its new length and place too, and takes twice
+   * as long as one of pages that are there: 0.30 ms a commit instead of 0.18, which each message would wait for until the log has grown.
+   * What is written here is of no worth, and is not synced.
+   */
+  #extendLog(): void {
+    const bytes = CHECKPOINT_PAGES * LOG_SPARE * this.pragma('page_size');
+    this.#database.exec('PRAGMA synchronous = OFF');
+    try {
+      for (let written = 0; written < bytes; written += EXTEND_BYTES) {
+        this.#writer.run(() => this.#sql.fillProbe.run(EXTEND_BYTES));
+      }
+      this.#writer.run(() => this.#sql.emptyProbe.run());
+      this.#database.exec('PRAGMA wal_checkpoint(RESTART)');
+    } catch {
+      // A full disk: the first message will tell.
+    } finally {
+      this.#database.exec('PRAGMA synchronous = FULL');
+    }
   }
 
   /** In one transaction: a start that is killed has either told of the stop before it, or left that to the next one. */
