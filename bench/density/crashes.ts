@@ -35,7 +35,7 @@ export async function orrerySlot(agents: number): Promise<Crasher> {
       sessions: { store: 'memory' },
       // It crashes again and again: what is timed is the restart, not the wait that such an agent earns.
       restarts: { maxRestarts: 1_000_000, backoffMinMs: 0, backoffMaxMs: 0 },
-      delivery: { maxAttempts: 1, retryMinMs: 0, retryMaxMs: 1 },
+      delivery: { journal: 'memory', maxAttempts: 1, retryMinMs: 0, retryMaxMs: 1 },
     },
     { dir: import.meta.dirname, log: benchLog() },
   );

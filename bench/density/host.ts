@@ -52,7 +52,13 @@ async function measure(): Promise<DensityFigures> {
   for (const [i, name] of names.entries()) agents[name] = { use: i % 2 === 0 ? 'builtin:echo' : 'builtin:eliza' };
   const began = performance.now();
   const supervisor = await createSupervisor(
-    { agents, defaultAgent: 'probe', workers: { threads }, sessions: { store: 'memory' } },
+    {
+      agents,
+      defaultAgent: 'probe',
+      workers: { threads },
+      delivery: { journal: 'memory' },
+      sessions: { store: 'memory' },
+    },
     { dir: import.meta.dirname, log: benchLog() },
   );
   const createMs = performance.now() - began;

@@ -25,7 +25,8 @@ async function orrery(): Promise<Contestant> {
     {
       agents: { bench: { model: 'openai-compatible:bench', baseUrl: modelUrl, system: SYSTEM, replicas: cores } },
       workers: { threads: cores },
-      // The bare handler keeps no sessions at all.
+      // The bare handler keeps nothing at all; what a disk costs is `bench/durable` and `bench/sessions`.
+      delivery: { journal: 'memory' },
       sessions: { store: 'memory' },
       channels: { web: { type: 'gateway', port: 0 } },
     },

@@ -29,6 +29,7 @@ export function demoConfig(pageOrigins: readonly string[]): OrreryConfig {
     workers: { threads: 2, maxHeapMb: 96, killAfterMs: 2_500 },
     // More patient than the default with people who like the buttons, but not without end: see what escalation looks like.
     restarts: { maxRestarts: 8, periodMs: 60_000, backoffMinMs: 250, backoffMaxMs: 2_000, resetAfterMs: 10_000 },
-    delivery: { retryMinMs: 400 },
+    // In memory: a demo that was ended while something broke begins anew.
+    delivery: { retryMinMs: 400, journal: 'memory' },
   };
 }
