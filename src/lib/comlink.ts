@@ -1,6 +1,6 @@
 /**
  * Owns what both sides of a comlink channel set up alike: errors that keep `code`, `hint` and `cause`, which comlink's own
- * handler drops, and the endpoint of a Node port.
+ * handler drops, the endpoint of a Node port, and the form in which calls and answers cross it.
  */
 import type { MessagePort, Transferable } from 'node:worker_threads';
 import { type Endpoint, transferHandlers } from 'comlink';
@@ -28,12 +28,59 @@ export function registerErrorTransfer(): void {
   });
 }
 
+/** A value as comlink writes it: `RAW`, or the name of the handler that reads it. */
+interface WireValue {
+  readonly type: string;
+  readonly value?: unknown;
+}
+
+/** A call, as comlink's calling side writes it. */
+export interface CallMessage {
+  readonly id: string;
+  readonly type: string;
+  readonly path?: readonly string[];
+  readonly argumentList?: readonly WireValue[];
+}
+
+/** An answer, as comlink's serving side writes it. */
+interface AnswerMessage extends WireValue {
+  readonly id: number;
+}
+
+/**
+ * What crosses the port. A structured clone writes every key of every object again, and comlink has an object in an object for each
+ * value and an id of 50 letters: a plain call and a plain answer go as one flat list, all else as comlink wrote it.
+ */
+type WireCall = readonly [key: number, method: string, ...values: unknown[]] | object;
+export type WireAnswer = readonly [key: number, value: unknown] | AnswerMessage;
+
+/** Packs a call under a key that names it on this channel in place of comlink's id. */
+export function packCall(key: number, message: CallMessage): WireCall {
+  const { type, path = [], argumentList = [] } = message;
+  const [method] = path;
+  if (type !== 'APPLY' || method === undefined || path.length > 1 || !argumentList.every(isRaw)) {
+    return { ...message, id: key };
+  }
+  return [key, method, ...argumentList.map(({ value }) => value)];
+}
+
+/** The key of the call that an answer belongs to. */
+export function keyOfAnswer(answer: WireAnswer): number {
+  return isList(answer) ? answer[0] : answer.id;
+}
+
+/** Makes comlink's form of an answer again, under comlink's id. */
+export function unpackAnswer(answer: WireAnswer, id: string): unknown {
+  return isList(answer) ? { id, type: RAW, value: answer[1] } : { ...answer, id };
+}
+
 /** The serving side's endpoint. */
 export function exposeEndpoint(port: MessagePort): Endpoint {
   return {
-    postMessage: (message: unknown, transfer?: readonly Transferable[]) => port.postMessage(message, transfer),
+    postMessage: (message: AnswerMessage, transfer?: readonly Transferable[]) =>
+      port.postMessage(isRaw(message) ? [message.id, message.value] : message, transfer),
     addEventListener: (_type: string, listener: MessageListener) => {
-      port.on('message', (data: unknown) => call(listener, data));
+      port.on('message', (data: WireCall) => call(listener, unpackCall(data)));
     },
     removeEventListener: () => port.removeAllListeners('message'),
     start: () => port.start(),
@@ -45,4 +92,20 @@ export function call(listener: MessageListener, data: unknown): void {
   const event = { data };
   if (typeof listener === 'function') listener(event);
   else listener.handleEvent(event);
+}
+
+const RAW = 'RAW';
+
+function isRaw({ type }: WireValue): boolean {
+  return type === RAW;
+}
+
+function isList(message: WireAnswer): message is readonly [key: number, value: unknown] {
+  return Array.isArray(message);
+}
+
+function unpackCall(data: WireCall): unknown {
+  if (!Array.isArray(data)) return data;
+  const [id, method, ...values] = data as [number, string, ...unknown[]];
+  return { id, type: 'APPLY', path: [method], argumentList: values.map((value) => ({ type: RAW, value })) };
 }

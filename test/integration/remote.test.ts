@@ -44,8 +44,8 @@ describe('a remote', () => {
     ports.push(port1, port2);
     const remote = new Remote(port1);
     const call = remote.host.history('a', 's');
-    const [{ id }] = (await once(port2, 'message')) as [{ id: string }];
-    port2.postMessage({ id, type: 'RAW', value: ['said in time'] });
+    const [[key]] = (await once(port2, 'message')) as [[number]];
+    port2.postMessage([key, ['said in time']]);
     port2.close();
     remote.drain();
     remote.close(new OrreryError('ORRERY_WORKER_EXITED', 'the thread ended'));

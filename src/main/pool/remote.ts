@@ -5,7 +5,18 @@
  */
 import { type MessagePort, type Transferable, receiveMessageOnPort } from 'node:worker_threads';
 import { type Endpoint, type Remote as ComlinkRemote, wrap } from 'comlink';
-import { type MessageListener, THROW_HANDLER, call, registerErrorTransfer } from '../../lib/comlink.ts';
+import {
+  type CallMessage,
+  type MessageListener,
+  THROW_HANDLER,
+  type WireAnswer,
+  call,
+  keyOfAnswer,
+  packCall,
+  registerErrorTransfer,
+  unpackAnswer,
+} from '../../lib/comlink.ts';
+import { KeyTable } from '../../lib/key-table.ts';
 import {
   type AgentHostContract,
   CALL_TIMEOUT_MS,
@@ -17,12 +28,12 @@ import {
 
 registerErrorTransfer();
 
-interface CallMessage {
-  readonly id: string;
-  readonly path?: readonly string[];
-}
-
+/** A call under way. */
 interface Under {
+  /** Names it on the port. */
+  key: number;
+  /** Comlink's own name of it. */
+  readonly id: string;
   readonly method: string;
   /** On the clock of {@link Remote.sweep}, in milliseconds. */
   readonly deadline: number;
@@ -36,13 +47,13 @@ export class Remote {
   readonly dispatch: ComlinkRemote<AgentHostContract>['dispatch'];
   readonly collect: ComlinkRemote<AgentHostContract>['collect'];
   readonly #port: MessagePort;
-  readonly #under = new Map<string, Under>();
+  readonly #under = new KeyTable<Under>();
   #listener: MessageListener | undefined;
   #closed: WireError | undefined;
 
   constructor(port: MessagePort) {
     this.#port = port;
-    port.on('message', (data: CallMessage) => this.#receive(data));
+    port.on('message', (data: WireAnswer) => this.#receive(data));
     this.host = wrap<AgentHostContract>(this.#endpoint());
     this.dispatch = this.host.dispatch;
     this.collect = this.host.collect;
@@ -55,10 +66,10 @@ export class Remote {
 
   /** Rejects every call whose deadline has passed with `ORRERY_CALL_DEADLINE`. `now` is `performance.now()`. */
   sweep(now: number): void {
-    for (const [id, under] of this.#under) {
-      if (under.deadline > now) continue;
-      this.#under.delete(id);
-      const error = new OrreryError('ORRERY_CALL_DEADLINE', `The slot did not answer ${under.method}() in time`);
+    for (const { key, id, method, deadline } of this.#under.values()) {
+      if (deadline > now) continue;
+      this.#under.delete(key);
+      const error = new OrreryError('ORRERY_CALL_DEADLINE', `The slot did not answer ${method}() in time`);
       this.#throw(id, toWire(error));
     }
   }
@@ -66,7 +77,7 @@ export class Remote {
   /** Takes in the answers that were posted before the thread ended and not read yet: `close` would drop them. */
   drain(): void {
     for (let next = receiveMessageOnPort(this.#port); next; next = receiveMessageOnPort(this.#port)) {
-      this.#receive(next.message as CallMessage);
+      this.#receive(next.message as WireAnswer);
     }
   }
 
@@ -74,15 +85,16 @@ export class Remote {
   close(error: OrreryError): void {
     if (this.#closed) return;
     this.#closed = toWire(error);
-    const ids = [...this.#under.keys()];
-    this.#under.clear();
-    for (const id of ids) this.#throw(id, this.#closed);
+    const all = [...this.#under.values()];
+    for (const { key } of all) this.#under.delete(key);
+    for (const { id } of all) this.#throw(id, this.#closed);
     this.#port.close();
   }
 
-  #receive(data: CallMessage): void {
+  #receive(answer: WireAnswer): void {
     // An answer that comes after its deadline finds no entry, and comlink no listener: it is dropped.
-    if (this.#under.delete(data.id)) this.#answer(data);
+    const under = this.#under.delete(keyOfAnswer(answer));
+    if (under) this.#answer(unpackAnswer(answer, under.id));
   }
 
   #endpoint(): Endpoint {
@@ -109,11 +121,13 @@ export class Remote {
     const timeoutMs = Object.hasOwn(CALL_TIMEOUT_MS, method)
       ? CALL_TIMEOUT_MS[method as keyof AgentHostContract]
       : Infinity;
-    this.#under.set(id, { method, deadline: performance.now() + timeoutMs });
+    const deadline = timeoutMs === Infinity ? Infinity : performance.now() + timeoutMs;
+    const under: Under = { key: -1, id, method, deadline };
+    under.key = this.#under.add(under);
     try {
-      this.#port.postMessage(message, transfer);
+      this.#port.postMessage(packCall(under.key, message), transfer);
     } catch (error) {
-      this.#under.delete(id);
+      this.#under.delete(under.key);
       const text = `An argument of ${method}() cannot cross a thread: ${messageOf(error)}`;
       queueMicrotask(() => this.#throw(id, toWire(new OrreryError('ORRERY_UNCLONEABLE', text, { cause: error }))));
     }
