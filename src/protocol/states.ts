@@ -182,7 +182,9 @@ export function transitionDelivery(state: DeliveryState, event: DeliveryEvent): 
       return status === 'dispatched' ? { status: 'committed', reply: event.reply } : undefined;
     case 'answer': {
       if (status !== 'committed') return undefined;
-      return { status: 'answered', reply: state.reply, ...(event.by === undefined ? {} : { by: event.by }) };
+      // Every message comes by here: no spread of what is seldom there.
+      const { reply } = state;
+      return event.by === undefined ? { status: 'answered', reply } : { status: 'answered', reply, by: event.by };
     }
     case 'die':
       return { status: 'dead', reason: event.reason, ...(event.error === undefined ? {} : { error: event.error }) };
