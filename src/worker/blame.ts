@@ -2,7 +2,7 @@
  * Owns the answer to "whose code was that?" when a thread dies of an uncaught error or an exit: the asynchronous context
  * of an agent carries its number, and the dying thread writes it into a shared word, the one thing it can still do.
  */
-import { AsyncLocalStorage } from 'node:async_hooks';
+import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import { SLOT_WORD } from '../protocol/index.ts';
 
 const current = new AsyncLocalStorage<number>();
@@ -10,9 +10,13 @@ const current = new AsyncLocalStorage<number>();
 /** Runs what it is given, and everything that this starts, as the code of one agent. */
 export type RunAs = <T>(work: () => T) => T;
 
-/** Returns the runner of the agent with this number: made once, because a new context for each turn costs a new Map. */
+/**
+ * Returns the runner of the agent with this number: made once, because a new context for each turn costs a new Map. The resource
+ * itself, and not a snapshot, which is such a one behind two functions that copy their arguments.
+ */
 export function runnerOf(agent: number): RunAs {
-  return current.run(agent, () => AsyncLocalStorage.snapshot());
+  const resource = current.run(agent, () => new AsyncResource('OrreryAgent'));
+  return (work) => resource.runInAsyncScope(work);
 }
 
 /** The words of the present generation: a thread that was stopped as asked runs the next one too. */
