@@ -55,17 +55,44 @@ const PLACES = 5;
 const CHARS_PER_TOKEN = 4;
 
 interface Entry {
+  readonly agent: string;
+  readonly namespace: string;
   version: number;
   /** Characters of the messages. */
   chars: number;
   messages: Messages;
+  /** Its neighbours in order of use. */
+  older: Entry | undefined;
+  newer: Entry | undefined;
 }
 
 const EMPTY: Session = { version: 0, read: () => [] };
 
+/** A session as it was: the lists only grow, so that a length is all that must be kept. */
+class Snapshot implements Session {
+  readonly version: number;
+  readonly #messages: Messages;
+  readonly #first: number;
+  readonly #end: number;
+
+  constructor({ version, messages }: Entry, maxMessages: number) {
+    this.version = version;
+    this.#messages = messages;
+    this.#end = messages.length;
+    this.#first = Math.max(0, messages.length - maxMessages * PLACES);
+  }
+
+  read(options?: ReadOptions): readonly StoredModelMessage[] {
+    return readMessages(this.#messages, this.#first, this.#end, options);
+  }
+}
+
 export class MemorySessionStore implements SessionStore {
-  /** In order of use, the oldest first: a Map keeps insertion order, and a commit inserts again. */
-  readonly #sessions = new Map<string, Entry>();
+  /** By agent and namespace. The order of use is a chain of the entries: a Map that each commit left and entered would churn. */
+  readonly #sessions = new Map<string, Map<string, Entry>>();
+  #oldest: Entry | undefined;
+  #newest: Entry | undefined;
+  #size = 0;
   /** Commit records in two generations: the old one is dropped whole, which costs nothing for each of them. */
   #commits = new Map<DeliveryId, Reply>();
   #oldCommits = new Map<DeliveryId, Reply>();
@@ -100,12 +127,8 @@ export class MemorySessionStore implements SessionStore {
   }
 
   load(key: SessionKey): Session {
-    const entry = this.#sessions.get(keyOf(key));
-    if (!entry) return EMPTY;
-    const { version, messages } = entry;
-    const { length } = messages;
-    const first = Math.max(0, length - this.#limits.maxMessages * PLACES);
-    return { version, read: (options) => readMessages(messages, first, length, options) };
+    const entry = this.#entry(key);
+    return entry ? new Snapshot(entry, this.#limits.maxMessages) : EMPTY;
   }
 
   commit(commit: Commit): Reply {
@@ -124,7 +147,7 @@ export class MemorySessionStore implements SessionStore {
   }
 
   delete(key: SessionKey): boolean {
-    const entry = this.#sessions.get(keyOf(key));
+    const entry = this.#entry(key);
     if (!entry || entry.messages.length === 0) return false;
     this.#sessionChars -= entry.chars;
     // The emptied entry stays: a turn that read what was cleared must not commit on it.
@@ -136,9 +159,8 @@ export class MemorySessionStore implements SessionStore {
 
   list(agent: string, prefix?: string, limit: number = DEFAULT_LIST_LIMIT): readonly string[] {
     const names: string[] = [];
-    for (const [key, { messages }] of this.#sessions) {
-      const namespace = key.slice(agent.length + 1);
-      if (messages.length === 0 || !key.startsWith(`${agent}\n`)) continue;
+    for (const [namespace, { messages }] of this.#sessions.get(agent) ?? []) {
+      if (messages.length === 0) continue;
       if (prefix === undefined || namespace === prefix || namespace.startsWith(`${prefix}:`)) names.push(namespace);
     }
     return names.slice(0, limit);
@@ -165,14 +187,16 @@ export class MemorySessionStore implements SessionStore {
 
   close(): void {
     this.#sessions.clear();
+    this.#oldest = undefined;
+    this.#newest = undefined;
+    this.#size = 0;
     this.#commits.clear();
     this.#oldCommits.clear();
   }
 
   #append(key: SessionKey, commit: Commit): void {
-    const name = keyOf(key);
     // A session that was dropped while its turn ran begins anew with it: the turn is not to blame, and there is no other owner.
-    const entry = this.#sessions.get(name) ?? { version: commit.version, chars: 0, messages: [] };
+    const entry = this.#entry(key) ?? this.#open(key, commit.version);
     if (entry.version !== commit.version) {
       throw new OrreryError(
         'ORRERY_STALE_OWNER',
@@ -189,9 +213,44 @@ export class MemorySessionStore implements SessionStore {
     entry.version += 1;
     // Seldom, so that a long session costs no copy at every turn.
     if (entry.messages.length > (this.#limits.maxMessages + TRIM_EVERY) * PLACES) this.#trim(entry);
-    this.#sessions.delete(name);
-    this.#sessions.set(name, entry);
+    this.#use(entry);
     this.#evict(entry);
+  }
+
+  #entry({ agent, namespace }: SessionKey): Entry | undefined {
+    return this.#sessions.get(agent)?.get(namespace);
+  }
+
+  #open({ agent, namespace }: SessionKey, version: number): Entry {
+    const entry: Entry = { agent, namespace, version, chars: 0, messages: [], older: undefined, newer: undefined };
+    const ofAgent = this.#sessions.get(agent);
+    if (ofAgent) ofAgent.set(namespace, entry);
+    else this.#sessions.set(agent, new Map([[namespace, entry]]));
+    this.#size += 1;
+    this.#link(entry);
+    return entry;
+  }
+
+  /** Makes a session the one that was used last. */
+  #use(entry: Entry): void {
+    if (entry === this.#newest) return;
+    this.#unlink(entry);
+    this.#link(entry);
+  }
+
+  #link(entry: Entry): void {
+    entry.older = this.#newest;
+    entry.newer = undefined;
+    if (this.#newest) this.#newest.newer = entry;
+    else this.#oldest = entry;
+    this.#newest = entry;
+  }
+
+  #unlink({ older, newer }: Entry): void {
+    if (older) older.newer = newer;
+    else this.#oldest = newer;
+    if (newer) newer.older = older;
+    else this.#newest = older;
   }
 
   #trim(entry: Entry): void {
@@ -203,15 +262,16 @@ export class MemorySessionStore implements SessionStore {
     this.#sessionChars -= chars;
   }
 
-  /** Many at once: the start of a Map is full of holes, and finding the first entry anew for each would cost a walk each. */
+  /** Many at once: what a Map loses one by one leaves holes in it. */
   #evict(present: Entry): void {
     const { maxSessions, maxSessionChars } = this.#limits;
-    if (this.#sessions.size <= maxSessions && this.#sessionChars <= maxSessionChars) return;
-    for (const [name, entry] of this.#sessions) {
-      if (entry === present) return;
-      this.#sessions.delete(name);
+    if (this.#size <= maxSessions && this.#sessionChars <= maxSessionChars) return;
+    for (let entry = this.#oldest; entry && entry !== present; entry = this.#oldest) {
+      this.#unlink(entry);
+      this.#sessions.get(entry.agent)?.delete(entry.namespace);
+      this.#size -= 1;
       this.#sessionChars -= entry.chars;
-      const few = this.#sessions.size <= maxSessions * EVICT_TO;
+      const few = this.#size <= maxSessions * EVICT_TO;
       if (few && this.#sessionChars <= maxSessionChars * EVICT_TO) return;
     }
   }
@@ -254,8 +314,4 @@ function readMessages(
     total += tokens ?? Math.ceil(charsOf(message) / CHARS_PER_TOKEN);
   }
   return read.toReversed();
-}
-
-function keyOf(key: SessionKey): string {
-  return `${key.agent}\n${key.namespace}`;
 }
