@@ -100,7 +100,7 @@ export class AgentRuntime implements TurnOwner {
 
   /** Runs a turn and commits it. A delivery that was committed before gets its stored reply; the agent is not asked again. */
   async run(turn: AgentTurn): Promise<Reply> {
-    const { request, sessionKey, session } = turn;
+    const { request } = turn;
     const committed = this.#store.commitOf(request.id);
     if (committed) {
       turn.disown();
@@ -109,15 +109,9 @@ export class AgentRuntime implements TurnOwner {
     const key = this.#running.add(turn);
     try {
       const reply = await this.#runAs(() => runTurn(this.#agent, turn));
-      const stored = await this.#commit({
-        session: sessionKey,
-        deliveries: [request.id, ...turn.joined],
-        version: session?.version ?? 0,
-        epoch: this.#epoch,
-        messages: sessionKey ? turn.transcript(reply) : [],
-        ...(turn.encoding === undefined ? {} : { encoding: turn.encoding }),
-        reply,
-      });
+      const commit = this.#commitOf(turn, reply);
+      // A wait for what is there already would cost each turn two more rounds of the microtask queue.
+      const stored = this.#store.commitSoon ? await this.#store.commitSoon(commit) : this.#store.commit(commit);
       if (stored !== reply) turn.disown();
       return stored;
     } finally {
@@ -126,8 +120,17 @@ export class AgentRuntime implements TurnOwner {
     }
   }
 
-  #commit(commit: Commit): Reply | Promise<Reply> {
-    return this.#store.commitSoon ? this.#store.commitSoon(commit) : this.#store.commit(commit);
+  #commitOf(turn: AgentTurn, reply: Reply): Commit {
+    const { request, sessionKey, session, joined, encoding } = turn;
+    const commit: Commit = {
+      session: sessionKey,
+      deliveries: joined.length === 0 ? [request.id] : [request.id, ...joined],
+      version: session?.version ?? 0,
+      epoch: this.#epoch,
+      messages: sessionKey ? turn.transcript(reply) : [],
+      reply,
+    };
+    return encoding === undefined ? commit : { ...commit, encoding };
   }
 
   /** Waits for running turns until `deadline` settles, aborts the others, then runs the agent's own `stop` until then; at most once. */

@@ -185,6 +185,9 @@ export class AgentTurn implements LoopTurn {
   /** What the turn adds to its session: what the loop recorded, else its messages, those that it took, and the reply. */
   transcript({ message }: Reply): readonly NewMessage[] {
     if (this.#transcript) return this.#transcript;
+    const { message: asked, context } = this.request;
+    // Most turns answer one message: four lists on the way to two lines would be most of what the commit leaves to the collector.
+    if (!context && this.joined.length === 0) return [{ message: modelMessageOf(asked) }, { message }];
     const said = [...this.context, ...[...this.messages, ...this.#taken].map(modelMessageOf), message];
     return said.map((added) => ({ message: added }));
   }
@@ -265,13 +268,12 @@ export function runTurn(agent: AgentDefinition, turn: AgentTurn): Promise<Reply>
       resolve({ message: { role: 'assistant', content }, usage: turn.usage, steps: turn.steps });
     // An abort explains itself better than whatever the agent made of its signal.
     const failed = (error: unknown): void => reject(turn.aborted ?? agentError(error, turn.name));
-    const take = (value: unknown, verb: string): string => checked(value, verb, turn);
     turn.onAbort(() => failed(turn.aborted));
     if (turn.aborted) return failed(turn.aborted);
     try {
       const answer: unknown = agent.respond(turn);
-      if (isAsyncIterable(answer)) gather(answer[Symbol.asyncIterator](), turn, take, end, failed);
-      else if (isPromiseLike(answer)) answer.then((text) => take(text, 'returned')).then(end, failed);
+      if (isAsyncIterable(answer)) gather(answer[Symbol.asyncIterator](), turn, end, failed);
+      else if (isPromiseLike(answer)) answer.then((text) => checked(text, 'returned', turn)).then(end, failed);
       else throw notAnAnswer(answer, turn.name);
     } catch (error) {
       failed(error);
@@ -298,7 +300,6 @@ export function cancelError(cause: CancelCause): OrreryError {
 function gather(
   iterator: AsyncIterator<unknown>,
   turn: AgentTurn,
-  take: (value: unknown, verb: string) => string,
   end: (content: string) => void,
   failed: (error: unknown) => void,
 ): void {
@@ -315,7 +316,7 @@ function gather(
     if (turn.aborted) return;
     if (result.done) return end(content);
     try {
-      content += take(result.value, 'yielded');
+      content += checked(result.value, 'yielded', turn);
       if (content.length > MAX_REPLY_CHARS) throw tooLong(turn.name);
       next();
     } catch (error) {
