@@ -18,6 +18,9 @@ export class Mailbox<T> {
   reserved = 0;
   /** Holds nothing, and may be dropped. */
   idle = false;
+  /** The replica that the session belongs to {@link among} those: chosen once, not for each message. */
+  replica: string | undefined;
+  among: readonly string[] | undefined;
   /** The last send of this session: replies leave in the order of their turns. */
   sending: Promise<void> | undefined;
 

@@ -104,7 +104,12 @@ export class Roster {
       living = lanes.filter((lane) => lane.status !== 'dead').map((lane) => lane.runtime);
       this.#living.set(agent, living);
     }
-    const runtime = this.#options.pickReplica(mailbox.key, living);
+    // Each change of the living makes a new list of them.
+    if (mailbox.among !== living) {
+      mailbox.among = living;
+      mailbox.replica = this.#options.pickReplica(mailbox.key, living);
+    }
+    const runtime = mailbox.replica;
     const lane = runtime === undefined ? only : this.#byRuntime.get(runtime);
     if (!lane) throw new OrreryError('ORRERY_INTERNAL', `Agent ${agent} has no runtime`);
     return lane;
