@@ -22,6 +22,8 @@ import type { Origin } from './origin.ts';
 /** Why a delivery is given up by its caller or its host. */
 export type AbortCause = Exclude<CancelCause, 'superseded'>;
 
+const ACCEPTED: DeliveryState = { status: 'accepted' };
+
 export class Delivery {
   readonly id: DeliveryId;
   /** Counts the deliveries of this process in order of acceptance. */
@@ -34,7 +36,7 @@ export class Delivery {
   readonly mode: QueueMode;
   /** Names it among the unfinished ones. */
   key = -1;
-  state: DeliveryState = { status: 'accepted' };
+  state: DeliveryState = ACCEPTED;
   /** Attempts that count: a neighbour's crash does not. */
   attempts = 0;
   /** It was in the journal and in no process, and was taken over. */
