@@ -4,6 +4,8 @@ import {
   type DeliveredReply,
   type InboundMessage,
   OrreryError,
+  type OutboundError,
+  type OutboundMessage,
   fromWire,
 } from '../../protocol/index.ts';
 import { type DeliveryEngine, type Intake, type Origin, OriginBook } from '../delivery/index.ts';
@@ -29,25 +31,28 @@ export class Injection {
   ): Promise<DeliveredReply> {
     const { intake, route } = this.#options;
     const { promise, resolve, reject } = Promise.withResolvers<DeliveredReply>();
-    const origin: Origin = {
-      book: this.#book,
-      reply: (out) => resolve(out.reply),
-      error: (out) => reject(fromWire(out.error)),
-      left: (out) => reject(fromWire(out.error)),
-    };
-    const taken = (accepted: Accepted): void => {
-      if (accepted.status === 'duplicate') settleDuplicate(message.id, accepted, resolve, reject);
-      else if (signal) this.#cancelOn(signal, accepted.id, promise);
-    };
+    const caller = new Caller(this.#book, resolve, reject);
     try {
       signal?.throwIfAborted();
-      const accepting = intake.take(message, route, origin, onDelta && { delta: onDelta });
-      if (accepting instanceof Promise) accepting.then(taken, reject);
-      else taken(accepting);
+      const accepting = intake.take(message, route, caller, onDelta && { delta: onDelta });
+      if (accepting instanceof Promise) {
+        accepting.then((accepted) => this.#taken(message.id, accepted, caller, promise, signal), reject);
+      } else this.#taken(message.id, accepting, caller, promise, signal);
     } catch (error) {
       reject(error);
     }
     return promise;
+  }
+
+  #taken(
+    id: string,
+    accepted: Accepted,
+    caller: Caller,
+    answer: Promise<DeliveredReply>,
+    signal: AbortSignal | undefined,
+  ): void {
+    if (accepted.status === 'duplicate') settleDuplicate(id, accepted, caller.resolve, caller.reject);
+    else if (signal) this.#cancelOn(signal, accepted.id, answer);
   }
 
   /** Cancels a delivery when its caller gives up before it has its answer. */
@@ -59,6 +64,31 @@ export class Injection {
     if (signal.aborted) cancel();
     signal.addEventListener('abort', cancel, { once: true });
     answer.then(off, off);
+  }
+}
+
+/** Where one message's answer goes. A class: an object of three functions would be made anew for every message. */
+class Caller implements Origin {
+  readonly book: OriginBook;
+  readonly resolve: (reply: DeliveredReply) => void;
+  readonly reject: (error: unknown) => void;
+
+  constructor(book: OriginBook, resolve: (reply: DeliveredReply) => void, reject: (error: unknown) => void) {
+    this.book = book;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
+
+  reply({ reply }: OutboundMessage): void {
+    this.resolve(reply);
+  }
+
+  error({ error }: OutboundError): void {
+    this.reject(fromWire(error));
+  }
+
+  left({ error }: OutboundError): void {
+    this.reject(fromWire(error));
   }
 }
 
