@@ -34,7 +34,7 @@ import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import { quiet, tell } from './listening.ts';
 import { type SlotLoss, TELLING_ENDS, isSuspect } from './loss.ts';
-import { type Mailbox, Mailboxes, sessionKey } from './mailbox.ts';
+import { type Mailbox, Mailboxes } from './mailbox.ts';
 import type { Origin } from './origin.ts';
 import { Roster } from './roster.ts';
 import { Turns } from './turns.ts';
@@ -86,7 +86,7 @@ export class DeliveryEngine {
 
   /** The mailbox of a session, so that intake can keep a place in it. */
   mailbox(agent: string, namespace: string): Mailbox<Delivery> {
-    return this.#mailboxes.open(sessionKey(agent, namespace));
+    return this.#mailboxes.open(agent, namespace);
   }
 
   /** Gives up a place that was kept for a message which was not accepted. */

@@ -95,20 +95,20 @@ const MIN_IDLE = 1_024;
  * of others; then all of them go at once, with their Map (a Map that entries leave all the time ages badly: see KeyTable).
  */
 export class Mailboxes<T> {
-  #byKey = new Map<string, Mailbox<T>>();
+  /** By agent and namespace: to find one for a message, no key is built. */
+  #byAgent = new Map<string, Map<string, Mailbox<T>>>();
+  #all = 0;
   #idle = 0;
 
   /** Mailboxes that hold something. */
   get size(): number {
-    return this.#byKey.size - this.#idle;
+    return this.#all - this.#idle;
   }
 
-  open(key: string): Mailbox<T> {
-    let mailbox = this.#byKey.get(key);
-    if (!mailbox) {
-      mailbox = new Mailbox<T>(key);
-      this.#byKey.set(key, mailbox);
-    } else if (mailbox.idle) {
+  open(agent: string, namespace: string): Mailbox<T> {
+    const mailbox = this.#byAgent.get(agent)?.get(namespace);
+    if (!mailbox) return this.#add(agent, namespace, new Mailbox<T>(sessionKey(agent, namespace)));
+    if (mailbox.idle) {
       mailbox.idle = false;
       this.#idle -= 1;
     }
@@ -123,10 +123,22 @@ export class Mailboxes<T> {
     if (this.#idle > MIN_IDLE && this.#idle > this.size) this.#sweep();
   }
 
+  #add(agent: string, namespace: string, mailbox: Mailbox<T>): Mailbox<T> {
+    const ofAgent = this.#byAgent.get(agent);
+    if (ofAgent) ofAgent.set(namespace, mailbox);
+    else this.#byAgent.set(agent, new Map([[namespace, mailbox]]));
+    this.#all += 1;
+    return mailbox;
+  }
+
   #sweep(): void {
-    const busy = [...this.#byKey].filter(([, mailbox]) => !mailbox.idle);
-    this.#byKey = new Map(busy);
+    const before = this.#byAgent;
+    this.#byAgent = new Map();
+    this.#all = 0;
     this.#idle = 0;
+    for (const [agent, ofAgent] of before) {
+      for (const [namespace, mailbox] of ofAgent) if (!mailbox.idle) this.#add(agent, namespace, mailbox);
+    }
   }
 }
 
