@@ -1,10 +1,11 @@
 /**
  * Owns what both sides of a comlink channel set up alike: errors that keep `code`, `hint` and `cause`, which comlink's own
- * handler drops, the endpoint of a Node port, and the form in which calls and answers cross it.
+ * handler drops, the endpoint of a line, and the form in which calls and answers cross it.
  */
-import type { MessagePort, Transferable } from 'node:worker_threads';
+import type { Transferable } from 'node:worker_threads';
 import { type Endpoint, transferHandlers } from 'comlink';
 import { type WireError, reviveError, toWire } from '../protocol/index.ts';
+import type { Line } from './line.ts';
 
 /** Comlink is written for browsers: it listens with a function or an object, and reads nothing of an event but `data`. */
 export type MessageListener =
@@ -75,15 +76,15 @@ export function unpackAnswer(answer: WireAnswer, id: string): unknown {
 }
 
 /** The serving side's endpoint. */
-export function exposeEndpoint(port: MessagePort): Endpoint {
+export function exposeEndpoint(line: Line): Endpoint {
   return {
     postMessage: (message: AnswerMessage, transfer?: readonly Transferable[]) =>
-      port.postMessage(isRaw(message) ? [message.id, message.value] : message, transfer),
+      line.postMessage(isRaw(message) ? [message.id, message.value] : message, transfer),
     addEventListener: (_type: string, listener: MessageListener) => {
-      port.on('message', (data: WireCall) => call(listener, unpackCall(data)));
+      line.on('message', (data) => call(listener, unpackCall(data as WireCall)));
     },
-    removeEventListener: () => port.removeAllListeners('message'),
-    start: () => port.start(),
+    // Comlink calls it when its other side lets go of the object, which lives here as long as the line does.
+    removeEventListener: () => undefined,
   };
 }
 

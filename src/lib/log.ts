@@ -10,12 +10,9 @@ export interface LogOptions {
   readonly level: string;
   /** Lines for people instead of JSON. */
   readonly pretty: boolean;
-  /** Default 1. Commands that print results on standard output log to 2, workers included. */
-  readonly fd?: LogFd;
+  /** A file descriptor, by default 1. Commands that print results on standard output log to 2, workers included. */
+  readonly fd?: number;
 }
-
-/** Standard output or standard error. */
-export type LogFd = 1 | 2;
 
 /** Compared without case, `-` and `_`: `x-api-key`, `apiKey` and `API_KEY` are one. */
 const SECRETS: readonly string[] = [

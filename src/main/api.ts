@@ -17,14 +17,20 @@ export type { DeadLetter } from './delivery/journal.ts';
 export interface AgentStatus {
   readonly name: string;
   readonly source: string;
-  readonly isolation: 'shared' | 'dedicated';
-  /** The state of each replica, with the slot that it lives in (a label such as `shared-0` or `dedicated-3`). */
+  readonly isolation: Isolation;
+  /** The state of each replica, with the slot that it lives in (a label such as `shared-0`, or the runtime's name). */
   readonly replicas: readonly { readonly runtime: string; readonly slot: string; readonly state: AgentState }[];
   readonly restarts: number;
 }
 
+/** With others on a thread, on a thread of its own, in a process of its own. */
+export type Isolation = 'shared' | 'dedicated' | 'process';
+
 export interface SlotStatus {
   readonly slot: string;
+  readonly isolation: Isolation;
+  /** Of the child process that carries it, while one lives. */
+  readonly pid?: number;
   readonly state: SlotState;
   readonly agents: number;
   /** Turns under way. */

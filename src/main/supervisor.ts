@@ -23,6 +23,7 @@ import type {
 import { GatewayChannel } from './channels/gateway/index.ts';
 import { type OrreryConfig, type ResolvedConfig, resolveConfig } from './config/index.ts';
 import { Account, AdmissionControl, DeliveryEngine, Intake, type Journal, nobody } from './delivery/index.ts';
+import { ChildrenFile, endLeftovers } from './ops/children.ts';
 import { type DataDirLock, lockDataDir } from './ops/lock.ts';
 import { LoopDelay } from './ops/loop-delay.ts';
 import { Metrics } from './ops/metrics.ts';
@@ -118,6 +119,7 @@ class Host implements Supervisor {
       turnTimeoutMs: delivery.turnTimeoutMs,
       sessions: sessionsTaskOf(config),
       images: () => this.#images,
+      children: new ChildrenFile(config.dataDir, log),
       workerLog: { ...config.log, level: log.isLevelEnabled('fatal') ? config.log.level : 'silent' },
       events: this.#slotEvents(),
       log,
@@ -222,6 +224,8 @@ class Host implements Supervisor {
     this.#monitor.start();
     try {
       if (this.#locksDir) this.#lock = await lockDataDir(this.#config.dataDir, VERSION, this.#log);
+      // What they had under way is run again below.
+      await endLeftovers(this.#config.dataDir, this.#log);
       // Stopped meanwhile: nothing may be opened any more. So again below.
       this.#checkStarting();
       await this.#journal.open();

@@ -1,6 +1,6 @@
 /**
- * Owns what crosses between the main thread and a slot's agent host: the comlink interface, the shared heartbeat words and
- * the raw delta port. Both sides import it; neither side's classes appear in it.
+ * Owns what crosses between the main thread and a slot's agent host: the comlink interface, the heartbeat words and
+ * the raw delta line. Both sides import it; neither side's classes appear in it.
  *
  * The flow of a turn, and why it is cheap: `dispatch` takes all that waits for the slot and returns on receipt, with the
  * outcomes of turns that were already done by then; later outcomes come back through `collect`, a call that the agent
@@ -122,14 +122,23 @@ export type SessionsTask =
       readonly maxMessages?: number;
       /** How long a delivery's commit is remembered, in milliseconds. */
       readonly commitRetentionMs: number;
-      /** Who writes next, among the slots of the host. */
-      readonly gate: SharedArrayBuffer;
+      /** Who writes next, among the threads of the host. A process of its own has none, and waits as SQLite does. */
+      readonly gate?: SharedArrayBuffer;
     };
 
-/** What piscina hands to the resident task of a slot. */
-export interface ResidentTask {
+/** What an agent host is told at its start, whatever carries it. */
+export interface HostTask {
   readonly slot: number;
   readonly generation: number;
+  readonly heartbeatMs: number;
+  /** The deadline of a turn that brings none of its own, in milliseconds. */
+  readonly turnTimeoutMs: number;
+  readonly sessions: SessionsTask;
+  readonly log: WorkerLog;
+}
+
+/** What piscina hands to the resident task of a slot. */
+export interface ResidentTask extends HostTask {
   /** Carries comlink calls. */
   readonly port: MessagePort;
   /** Carries text deltas one way and credits the other. */
@@ -138,12 +147,33 @@ export interface ResidentTask {
   readonly words: SharedArrayBuffer;
   /** The vocabulary images of the process, shared by all threads. */
   readonly images: Partial<Record<Vocabulary, SharedArrayBuffer>>;
-  readonly heartbeatMs: number;
-  /** The deadline of a turn that brings none of its own, in milliseconds. */
-  readonly turnTimeoutMs: number;
-  readonly sessions: SessionsTask;
-  readonly log: WorkerLog;
 }
+
+/** The lines of the link between main and a child process. */
+export const CHILD_LINE = {
+  /** Comlink's calls. */
+  calls: 0,
+  /** {@link WireDeltas} one way and credits the other. */
+  deltas: 1,
+  /** The {@link HostTask}, and {@link CHILD_STOPPED} as the child's last message when it was stopped as asked. */
+  control: 2,
+} as const;
+export const CHILD_LINES = 3;
+export const CHILD_STOPPED = 'stopped';
+
+/** What a child process inherits beside the three standard streams. */
+export const CHILD_FD = {
+  link: 3,
+  /** The slot's words, in a file without a name: it outlives whoever writes into it. */
+  words: 4,
+  /** Nothing is ever sent on it: its end is the supervisor's. */
+  life: 5,
+  /** Where the log goes. */
+  log: 6,
+} as const;
+
+/** Bytes of the file of {@link CHILD_FD.words}: the words, and behind them the error that the process died of, as JSON. */
+export const CHILD_WORDS_BYTES = 16_384;
 
 /** The resident task's end, when it ended as asked. */
 export interface ResidentEnd {
@@ -151,7 +181,7 @@ export interface ResidentEnd {
   readonly generation: number;
 }
 
-/** Indexes into a slot's shared words. */
+/** Indexes into a slot's words: shared memory between threads, a file's page between processes. Main reads, the slot writes. */
 export const SLOT_WORD = {
   /** Raised by the worker at every heartbeat; main compares, no clock is shared. */
   beat: 0,
@@ -163,10 +193,12 @@ export const SLOT_WORD = {
   begun: 3,
   /** The {@link AgentSpec.number} of the agent whose code threw or exited; 0 for nobody known. */
   blamed: 4,
+  /** Loop utilization between the last two heartbeats, in thousandths. Child processes only: a thread's can be asked for. */
+  utilization: 5,
 } as const;
 export const SLOT_WORDS = 8;
 
-/** What a worker sends by the delta port: turns and their new text, alternating. Main answers a number of further messages. */
+/** What a worker sends by the delta line: turns and their new text, alternating. Main answers a number of further messages. */
 export type WireDeltas = readonly (TurnKey | string)[];
 
 /** Delta messages that may be under way before main returns credit; text of turns without credit is joined and waits. */

@@ -34,6 +34,7 @@ import { type DeltaSender, DeltaStream } from './deltas.ts';
 import type { ThreadSessions } from './thread-sessions.ts';
 import type { ThreadTokens } from './tokens.ts';
 import { type AgentTurn, cancelError } from './turn.ts';
+import type { Words } from './words.ts';
 
 export interface AgentHostParts {
   readonly sessions: ThreadSessions;
@@ -41,8 +42,7 @@ export interface AgentHostParts {
   readonly log: Logger;
   readonly tokens: ThreadTokens;
   readonly load: (source: AgentSpec['source']) => Promise<AgentDefinition>;
-  /** The slot's shared words. */
-  readonly words: Int32Array;
+  readonly words: Words;
   readonly turnTimeoutMs: number;
 }
 
@@ -156,7 +156,7 @@ export class AgentHost implements AgentHostContract {
         continue;
       }
       // Main numbers turns as it sends them: one that is dropped here must not shift the count of those behind it.
-      Atomics.add(this.#parts.words, SLOT_WORD.begun, 1);
+      this.#parts.words.add(SLOT_WORD.begun, 1);
       this.#settle({ turn, error: toWire(cancelError(cause)), streamed: false }, { open: Infinity });
     }
     return Promise.resolve();
@@ -275,7 +275,7 @@ export class AgentHost implements AgentHostContract {
   }
 
   #begin(request: TurnRequest, window: ReceiptWindow, offered: readonly JoinedMessage[] = NOTHING_OFFERED): void {
-    Atomics.add(this.#parts.words, SLOT_WORD.begun, 1);
+    this.#parts.words.add(SLOT_WORD.begun, 1);
     const runtime = this.#runtimes.get(request.runtime);
     if (!runtime || this.#stopped) {
       const error = new OrreryError('ORRERY_SLOT_NOT_READY', `Agent ${request.runtime} is not running in this slot`);
@@ -335,7 +335,7 @@ export class AgentHost implements AgentHostContract {
   }
 
   #tellRunning(): void {
-    Atomics.store(this.#parts.words, SLOT_WORD.running, this.#turns.size);
+    this.#parts.words.store(SLOT_WORD.running, this.#turns.size);
   }
 
   #take(): WireOutcomes {

@@ -1,9 +1,10 @@
 /**
- * Owns the answer to "whose code was that?" when a thread dies of an uncaught error or an exit: the asynchronous context
- * of an agent carries its number, and the dying thread writes it into a shared word, the one thing it can still do.
+ * Owns the answer to "whose code was that?" when a thread or process dies of an uncaught error or an exit: the asynchronous
+ * context of an agent carries its number, and the dying one writes it into its slot's words, the one thing it can still do.
  */
 import { AsyncLocalStorage, AsyncResource } from 'node:async_hooks';
 import { SLOT_WORD } from '../protocol/index.ts';
+import type { Words } from './words.ts';
 
 const current = new AsyncLocalStorage<number>();
 
@@ -20,16 +21,16 @@ export function runnerOf(agent: number): RunAs {
 }
 
 /** The words of the present generation: a thread that was stopped as asked runs the next one too. */
-let present: Int32Array | undefined;
+let present: Words | undefined;
 
 /** Writes the guilty agent's number into the slot's words when the thread throws or exits. */
-export function installBlame(words: Int32Array): void {
+export function installBlame(words: Words): void {
   const installed = present !== undefined;
   present = words;
   if (installed) return;
   const blame = (): void => {
     const agent = current.getStore();
-    if (agent !== undefined && present) Atomics.store(present, SLOT_WORD.blamed, agent);
+    if (agent !== undefined) present?.store(SLOT_WORD.blamed, agent);
   };
   process.on('uncaughtExceptionMonitor', blame);
   const exit = process.exit.bind(process);

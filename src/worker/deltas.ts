@@ -1,9 +1,9 @@
 /**
  * Owns the way of text deltas to main: joined per turn while no credit is there, one message a tick while there is.
- * The port is raw because a comlink callback costs a channel per call. Nothing here waits: a turn never blocks on a slow
+ * The line is raw because a comlink callback costs a channel per call. Nothing here waits: a turn never blocks on a slow
  * listener, since what waits is at most its own reply's text.
  */
-import type { MessagePort } from 'node:worker_threads';
+import type { Line } from '../lib/line.ts';
 import { DELTA_CREDITS, type TurnKey } from '../protocol/index.ts';
 
 /** The text of one turn on its way. */
@@ -33,19 +33,19 @@ export class DeltaStream {
 }
 
 export class DeltaSender {
-  readonly #port: MessagePort;
+  readonly #line: Line;
   #waiting: DeltaStream[] = [];
   #credits = DELTA_CREDITS;
   #scheduled = false;
 
-  constructor(port: MessagePort) {
-    this.#port = port;
-    port.on('message', (credit: number) => {
-      this.#credits += credit;
+  constructor(line: Line) {
+    this.#line = line;
+    line.on('message', (credit) => {
+      this.#credits += credit as number;
       this.#schedule();
     });
-    // The port alone must not keep a thread alive that has nothing else to do.
-    port.unref();
+    // It alone must not keep a thread alive that has nothing else to do.
+    line.unref();
   }
 
   /** Takes a stream up that has text to send. */
@@ -72,6 +72,6 @@ export class DeltaSender {
     this.#waiting = [];
     if (message.length === 0) return;
     this.#credits -= 1;
-    this.#port.postMessage(message);
+    this.#line.postMessage(message);
   }
 }

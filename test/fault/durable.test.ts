@@ -186,7 +186,7 @@ describe('a file that takes no writes', () => {
     let full: Answer | undefined;
     // What waits for its turn takes room, until there is none.
     for (let i = 0; !full; i++) {
-      const answer = served.ask({ id: `m${i}`, message: `wait ${'x'.repeat(20_000)}`, namespace: `s${i}` });
+      const answer = served.ask({ id: `m${i}`, message: `keep ${'x'.repeat(20_000)}`, namespace: `s${i}` });
       answers.push(answer);
       const isAccepted = eventually('it is decided', async () => {
         const { accepted } = await messages(served);

@@ -20,6 +20,7 @@ import { joinMessages } from '../../src/worker/join-messages.ts';
 import type { LoopTurn } from '../../src/worker/runtime/loop-turn.ts';
 import { ThreadSessions } from '../../src/worker/thread-sessions.ts';
 import { ThreadTokens } from '../../src/worker/tokens.ts';
+import { SharedWords } from '../../src/worker/words.ts';
 import { tick } from '../support/delivery.ts';
 
 const log = pino({ enabled: false });
@@ -59,7 +60,7 @@ class HostUnderTest {
       log,
       tokens: new ThreadTokens({}),
       load: () => Promise.resolve(this.#agent()),
-      words: new Int32Array(new SharedArrayBuffer(SLOT_WORDS * 4)),
+      words: new SharedWords(new SharedArrayBuffer(SLOT_WORDS * 4)),
       turnTimeoutMs: TIMEOUT_MS,
     });
   }

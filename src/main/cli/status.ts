@@ -30,9 +30,10 @@ export function printStatus(status: Status, now: number): void {
   printTable(CHANNEL_HEADS, status.channels.map(channelRow));
   printLine('');
   printTable(
-    ['SLOT', 'STATE', 'AGENTS', 'RUNNING', 'RESTARTS', 'BUSY'],
+    ['SLOT', 'CARRIED BY', 'STATE', 'AGENTS', 'RUNNING', 'RESTARTS', 'BUSY'],
     status.slots.map((slot) => [
       slot.slot,
+      slot.isolation === 'process' ? `process ${slot.pid ?? '-'}` : 'thread',
       slot.state.status,
       String(slot.agents),
       String(slot.running),

@@ -189,7 +189,7 @@ function checkAgent(name: string, agent: Record<string, unknown>, context: Check
   if (agent['limits'] !== undefined && agent['isolation'] !== 'dedicated' && agent['isolation'] !== 'process') {
     issues.push({
       path: [...path, 'limits'],
-      also: "`limits` needs `isolation: 'dedicated'`: shared threads have `workers.maxHeapMb`",
+      also: "`limits` needs `isolation: 'dedicated'` or `'process'`: shared threads have `workers.maxHeapMb`",
     });
   }
   return issues;

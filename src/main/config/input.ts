@@ -10,8 +10,8 @@ export interface AgentConfig {
   /** Runtimes of this agent, over which sessions are spread. Default 1. */
   replicas?: number;
   /** `shared` (default): on the pool's threads. `dedicated`: a thread of its own. */
-  isolation?: 'shared' | 'dedicated';
-  /** With `isolation: 'dedicated'` only. */
+  isolation?: 'shared' | 'dedicated' | 'process';
+  /** With `isolation: 'dedicated'` or `'process'` only. */
   limits?: {
     /** Old-generation heap of the thread in MB. */
     maxHeapMb?: number;

@@ -33,7 +33,7 @@ const agent = z.strictObject(
     use: text.optional(),
     model: text.optional(),
     replicas: whole(1, 1_024, 'a whole number from 1 to 1024').optional(),
-    isolation: oneOf('shared', 'dedicated').optional(),
+    isolation: oneOf('shared', 'dedicated', 'process').optional(),
     limits: z.strictObject({ maxHeapMb: heapMb.optional() }, { error: 'an object' }).optional(),
     env: z
       .array(

@@ -8,8 +8,8 @@ export interface ResolvedAgent {
     | { readonly kind: 'module'; readonly path: string }
     | { readonly kind: 'model'; readonly spec: ModelSpec };
   readonly replicas: number;
-  readonly isolation: 'shared' | 'dedicated';
-  /** Dedicated agents only. */
+  readonly isolation: 'shared' | 'dedicated' | 'process';
+  /** Agents with a thread or a process of their own only. */
   readonly limits: { readonly maxHeapMb?: number };
   /** Names and values of the variables that the agent lists. */
   readonly env: Readonly<Record<string, string>>;

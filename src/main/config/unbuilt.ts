@@ -18,20 +18,10 @@ function agents(value: unknown): Issue[] {
   if (!isPlainObject(value)) return [];
   return Object.entries(value).flatMap(([name, agent]): Issue[] => {
     if (!isPlainObject(agent)) return [];
-    const issues = AGENT_KEYS.filter((key) => Object.hasOwn(agent, key)).map((key): Issue => {
+    return AGENT_KEYS.filter((key) => Object.hasOwn(agent, key)).map((key): Issue => {
       delete agent[key];
       return { path: ['agents', name, key], also: `\`${key}\` is not built yet: leave it out` };
     });
-    if (agent['isolation'] === 'process') {
-      delete agent['isolation'];
-      issues.push({
-        path: ['agents', name, 'isolation'],
-        expected: '"shared" or "dedicated"',
-        found: '"process"',
-        also: 'agents in processes of their own are not built yet',
-      });
-    }
-    return issues;
   });
 }
 

@@ -11,6 +11,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { OrreryError, messageOf } from '../../protocol/index.ts';
+import { processStat } from './process-start.ts';
 
 const LOCK_FILE = 'supervisor.lock';
 const RECORD_FILE = 'supervisor.json';
@@ -74,7 +75,7 @@ export function readRecord(dataDir: string): SupervisorRecord | undefined {
 }
 
 function held(dataDir: string, database: DatabaseSync, version: string, log: Logger | undefined): DataDirLock {
-  const processStart = processStartOf(process.pid);
+  const processStart = processStat(process.pid)?.start;
   const record: SupervisorRecord = {
     pid: process.pid,
     ...(processStart === undefined ? {} : { processStart }),
@@ -160,16 +161,6 @@ function isAlive(record: SupervisorRecord): boolean {
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false;
   }
-  const start = processStartOf(record.pid);
+  const start = processStat(record.pid)?.start;
   return start === undefined || record.processStart === undefined || start === record.processStart;
-}
-
-/** Field 22 of /proc/PID/stat; the name in field 2 may hold spaces and parentheses. */
-function processStartOf(pid: number): string | undefined {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,7 @@
 /**
- * Owns piscina: one pool for the shared slots and one pool of a single thread for each dedicated one, since piscina's
- * limits and environment are pool-wide. It gives slots; it does not know agents.
+ * Owns the slots, and what carries them: one piscina pool for the shared ones and one of a single thread for each dedicated one,
+ * since piscina's limits and environment are pool-wide, and a child process for each slot in a process of its own. It does not
+ * know agents.
  *
  * Each thread runs one resident task, exactly as many as there are threads. So a pool never queues, its thread count never
  * changes, and aborting a task's signal kills exactly one slot.
@@ -8,8 +9,11 @@
 import { Piscina } from 'piscina';
 import type { Logger } from 'pino';
 import { OrreryError, type ResidentTask, type SessionsTask, type WorkerLog } from '../../protocol/index.ts';
+import type { Carrier, Launch } from './carrier.ts';
+import { type ChildBook, ChildCarrier } from './child.ts';
 import { scrubbedEnv } from './env.ts';
-import { Slot, type SlotEvents } from './slot.ts';
+import { Slot, type SlotEvents, type SlotIsolation } from './slot.ts';
+import { ThreadCarrier } from './thread.ts';
 
 export interface PoolOptions {
   /** Shared threads. */
@@ -21,16 +25,19 @@ export interface PoolOptions {
   readonly sessions?: SessionsTask;
   /** Default: none; agents cannot count then. */
   readonly images?: () => ResidentTask['images'];
+  /** Knows which child processes live. Default: nobody. */
+  readonly children?: ChildBook;
   readonly workerLog: WorkerLog;
   readonly events: SlotEvents;
   readonly log: Logger;
   readonly env: NodeJS.ProcessEnv;
 }
 
-export interface DedicatedOptions {
+/** Of a slot for one agent, on a thread or in a process of its own. */
+export interface OwnSlotOptions {
   readonly label: string;
   readonly maxHeapMb?: number;
-  /** The variables that the agent lists: they are also in the thread's `process.env`. */
+  /** The variables that the agent lists: they are also in `process.env` there. */
   readonly env: Readonly<Record<string, string>>;
 }
 
@@ -48,7 +55,7 @@ export class Pool {
     this.#options = options;
     if (options.threads === 0) return;
     const piscina = this.#piscina(options.threads, options.maxHeapMb, scrubbedEnv(options.env));
-    for (let i = 0; i < options.threads; i++) this.#shared.push(this.#slot(piscina, `shared-${i}`, false));
+    for (let i = 0; i < options.threads; i++) this.#shared.push(this.#threadSlot(piscina, `shared-${i}`, 'shared'));
   }
 
   get slots(): readonly Slot[] {
@@ -60,12 +67,30 @@ export class Pool {
   }
 
   /** Adds a slot with a thread, a heap limit and an environment of its own. */
-  dedicated(options: DedicatedOptions): Slot {
+  dedicated(options: OwnSlotOptions): Slot {
     const piscina = this.#piscina(1, options.maxHeapMb, scrubbedEnv(this.#options.env, options.env));
-    return this.#slot(piscina, options.label, true);
+    return this.#threadSlot(piscina, options.label, 'dedicated');
   }
 
-  /** Ends every thread that is left. Slots are stopped before: a pool that is closed under residents kills them. */
+  /** Adds a slot with a process of its own, which nothing that happens in it can reach out of. */
+  process({ label, maxHeapMb, env }: OwnSlotOptions): Slot {
+    const { log, children = NO_BOOK } = this.#options;
+    return this.#slot(label, 'process', (task) => {
+      try {
+        return new ChildCarrier(task, {
+          label,
+          ...(maxHeapMb === undefined ? {} : { maxHeapMb }),
+          env: scrubbedEnv(this.#options.env, env),
+          output: (text, pid) => log.warn({ slot: label, generation: task.generation, pid }, text),
+          book: children,
+        });
+      } catch (cause) {
+        return stillborn(cause);
+      }
+    });
+  }
+
+  /** Ends every thread and process that is left. Slots are stopped before: a pool that is closed under residents kills them. */
   async close(): Promise<void> {
     this.#closed = true;
     const cause = new OrreryError('ORRERY_CLOSED', 'The pool was closed');
@@ -74,20 +99,23 @@ export class Pool {
     await Promise.all(this.#pools.map((pool) => pool.destroy()));
   }
 
-  #slot(piscina: Piscina, label: string, dedicated: boolean): Slot {
+  #threadSlot(piscina: Piscina, label: string, isolation: SlotIsolation): Slot {
+    return this.#slot(label, isolation, (task) => new ThreadCarrier(piscina, task, this.#options.images?.() ?? {}));
+  }
+
+  #slot(label: string, isolation: SlotIsolation, launch: Launch): Slot {
     const slot = new Slot({
       label,
       number: this.#slots.length,
-      dedicated,
+      isolation,
       // Piscina reopens itself when a closed pool is given a task: nothing may reach it then.
-      piscina: () => {
+      launch: (task) => {
         if (this.#closed) throw new OrreryError('ORRERY_CLOSED', 'The pool was closed');
-        return piscina;
+        return launch(task);
       },
       heartbeatMs: this.#options.heartbeatMs,
       turnTimeoutMs: this.#options.turnTimeoutMs,
       sessions: this.#options.sessions ?? { store: 'memory' },
-      images: this.#options.images ?? (() => ({})),
       log: this.#options.workerLog,
       events: this.#options.events,
     });
@@ -114,4 +142,21 @@ export class Pool {
     this.#pools.push(piscina);
     return piscina;
   }
+}
+
+const NO_BOOK: ChildBook = { began: () => undefined, ended: () => undefined };
+
+/** A generation that could not begin, for want of memory or descriptors: its end is told as any other, and it is tried again. */
+function stillborn(cause: unknown): Carrier {
+  const line = { postMessage: () => undefined, on: () => undefined, close: () => undefined, unref: () => undefined };
+  return {
+    calls: line,
+    deltas: line,
+    ended: Promise.resolve({ exit: 'crashed', cause }),
+    word: () => 0,
+    measure: () => 0,
+    kill: () => undefined,
+    thread: undefined,
+    pid: undefined,
+  };
 }

@@ -1,9 +1,9 @@
 /**
  * Owns the calling side of a slot's comlink channel, and makes it fail fast: comlink's promises never settle when the other
- * thread dies, nor do later calls. The endpoint remembers the ids that are under way and answers each with a thrown error
+ * side dies, nor do later calls. The endpoint remembers the ids that are under way and answers each with a thrown error
  * when the channel closes or the call's deadline passes.
  */
-import { type MessagePort, type Transferable, receiveMessageOnPort } from 'node:worker_threads';
+import { MessagePort, type Transferable, receiveMessageOnPort } from 'node:worker_threads';
 import { type Endpoint, type Remote as ComlinkRemote, wrap } from 'comlink';
 import {
   type CallMessage,
@@ -17,6 +17,7 @@ import {
   unpackAnswer,
 } from '../../lib/comlink.ts';
 import { KeyTable } from '../../lib/key-table.ts';
+import type { Line } from '../../lib/line.ts';
 import {
   type AgentHostContract,
   CALL_TIMEOUT_MS,
@@ -46,14 +47,14 @@ export class Remote {
   /** The calls of the hot path: comlink makes a new proxy, with a finalizer, each time that a method is read off `host`. */
   readonly dispatch: ComlinkRemote<AgentHostContract>['dispatch'];
   readonly collect: ComlinkRemote<AgentHostContract>['collect'];
-  readonly #port: MessagePort;
+  readonly #line: Line;
   readonly #under = new KeyTable<Under>();
   #listener: MessageListener | undefined;
   #closed: WireError | undefined;
 
-  constructor(port: MessagePort) {
-    this.#port = port;
-    port.on('message', (data: WireAnswer) => this.#receive(data));
+  constructor(line: Line) {
+    this.#line = line;
+    line.on('message', (data) => this.#receive(data as WireAnswer));
     this.host = wrap<AgentHostContract>(this.#endpoint());
     this.dispatch = this.host.dispatch;
     this.collect = this.host.collect;
@@ -76,7 +77,10 @@ export class Remote {
 
   /** Takes in the answers that were posted before the thread ended and not read yet: `close` would drop them. */
   drain(): void {
-    for (let next = receiveMessageOnPort(this.#port); next; next = receiveMessageOnPort(this.#port)) {
+    const port = this.#line;
+    // The end of a stream is told after all that it brought.
+    if (!(port instanceof MessagePort)) return;
+    for (let next = receiveMessageOnPort(port); next; next = receiveMessageOnPort(port)) {
       this.#receive(next.message as WireAnswer);
     }
   }
@@ -88,7 +92,7 @@ export class Remote {
     const all = [...this.#under.values()];
     for (const { key } of all) this.#under.delete(key);
     for (const { id } of all) this.#throw(id, this.#closed);
-    this.#port.close();
+    this.#line.close();
   }
 
   #receive(answer: WireAnswer): void {
@@ -125,10 +129,10 @@ export class Remote {
     const under: Under = { key: -1, id, method, deadline };
     under.key = this.#under.add(under);
     try {
-      this.#port.postMessage(packCall(under.key, message), transfer);
+      this.#line.postMessage(packCall(under.key, message), transfer);
     } catch (error) {
       this.#under.delete(under.key);
-      const text = `An argument of ${method}() cannot cross a thread: ${messageOf(error)}`;
+      const text = `An argument of ${method}() cannot cross to the slot: ${messageOf(error)}`;
       queueMicrotask(() => this.#throw(id, toWire(new OrreryError('ORRERY_UNCLONEABLE', text, { cause: error }))));
     }
   }

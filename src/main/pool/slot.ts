@@ -1,17 +1,16 @@
 /**
- * Owns one slot: a pool thread with its resident agent host, over its generations. It starts the resident task, watches
- * its end and its heartbeat, and carries calls to it. It decides nothing: who restarts it, and when, is told from outside.
+ * Owns one slot: an agent host and what carries it, a pool thread or a child process, over its generations. It launches them,
+ * watches their end and their heartbeat, and takes calls there. It decides nothing: who restarts it, and when, is told from
+ * outside.
  */
 import { setImmediate as nextTick } from 'node:timers/promises';
-import { MessageChannel, type MessagePort, type Worker } from 'node:worker_threads';
-import type { Piscina } from 'piscina';
+import type { Worker } from 'node:worker_threads';
+import type { Line } from '../../lib/line.ts';
 import {
   DELTA_CREDITS,
   OrreryError,
-  type ResidentTask,
   type SessionsTask,
   SLOT_WORD,
-  SLOT_WORDS,
   type SlotEvent,
   type SlotExit,
   type SlotState,
@@ -26,6 +25,7 @@ import {
   transitionSlot,
   unpackOutcomes,
 } from '../../protocol/index.ts';
+import type { Carrier, CarrierEnd, Launch } from './carrier.ts';
 import { Remote } from './remote.ts';
 
 /** How a slot's generation ended. */
@@ -52,16 +52,17 @@ export interface SlotEvents {
 export interface SlotOptions {
   readonly label: string;
   readonly number: number;
-  readonly dedicated: boolean;
-  readonly piscina: () => Piscina;
+  readonly isolation: SlotIsolation;
+  readonly launch: Launch;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
   readonly sessions: SessionsTask;
-  /** The vocabulary images that the slot's agents count with. */
-  readonly images: () => ResidentTask['images'];
   readonly log: WorkerLog;
   readonly events: SlotEvents;
 }
+
+/** Whether a slot is there for whoever comes, or for one agent: on a thread, or in a process. */
+export type SlotIsolation = 'shared' | 'dedicated' | 'process';
 
 /** Looks at its counter and answers what is to be done; the pool's monitor owns the clock. */
 export interface SlotPulse {
@@ -72,29 +73,31 @@ export interface SlotPulse {
 export class Slot {
   readonly label: string;
   readonly number: number;
-  readonly dedicated: boolean;
+  readonly isolation: SlotIsolation;
   readonly #options: SlotOptions;
   #state: SlotState = { status: 'exited', generation: 0, exit: 'clean' };
   #remote: Remote | undefined;
-  #words = new Int32Array(new SharedArrayBuffer(SLOT_WORDS * 4));
-  #abort: AbortController | undefined;
+  #carrier: Carrier | undefined;
   #killCause: OrreryError | undefined;
   #lastExit: SlotExit = 'clean';
   #ended: Promise<void> = Promise.resolve();
-  #deltaPort: MessagePort | undefined;
   /** Agent runtimes placed here. */
   readonly runtimes: Set<string> = new Set();
   /** Restarts since the pool's start. */
   restarts = 0;
   /** Event-loop utilization between the last two looks, 0 to 1. */
   utilization = 0;
-  #elu: ReturnType<Worker['performance']['eventLoopUtilization']> | undefined;
 
   constructor(options: SlotOptions) {
     this.#options = options;
     this.label = options.label;
     this.number = options.number;
-    this.dedicated = options.dedicated;
+    this.isolation = options.isolation;
+  }
+
+  /** Whether it lives for one agent. */
+  get dedicated(): boolean {
+    return this.isolation !== 'shared';
   }
 
   get state(): SlotState {
@@ -117,8 +120,8 @@ export class Slot {
 
   get pulse(): SlotPulse {
     return {
-      beat: Atomics.load(this.#words, SLOT_WORD.beat),
-      running: Atomics.load(this.#words, SLOT_WORD.running),
+      beat: this.#carrier?.word(SLOT_WORD.beat) ?? 0,
+      running: this.#carrier?.word(SLOT_WORD.running) ?? 0,
     };
   }
 
@@ -132,45 +135,26 @@ export class Slot {
     this.#apply({ type: 'restart' });
     if (this.#state.status !== 'starting') return;
     const { generation } = this.#state;
-    const calls = new MessageChannel();
-    const deltas = new MessageChannel();
-    const words = new SharedArrayBuffer(SLOT_WORDS * 4);
-    const abort = new AbortController();
-    this.#words = new Int32Array(words);
-    this.#abort = abort;
+    const { heartbeatMs, turnTimeoutMs, sessions, log } = this.#options;
+    const task = { slot: this.number, generation, heartbeatMs, turnTimeoutMs, sessions, log };
+    const carrier = this.#options.launch(task);
+    this.#carrier = carrier;
     this.#killCause = undefined;
-    this.#elu = undefined;
     this.utilization = 0;
-    this.#remote = new Remote(calls.port1);
-    this.#listen(deltas.port1);
-    const task: ResidentTask = {
-      slot: this.number,
-      generation,
-      port: calls.port2,
-      deltaPort: deltas.port2,
-      words,
-      images: this.#options.images(),
-      heartbeatMs: this.#options.heartbeatMs,
-      turnTimeoutMs: this.#options.turnTimeoutMs,
-      sessions: this.#options.sessions,
-      log: this.#options.log,
-    };
-    const run = this.#options.piscina().run(task, { transferList: [calls.port2, deltas.port2], signal: abort.signal });
-    this.#ended = run.then(
-      () => this.#exit('clean', undefined),
-      (error: unknown) => this.#exit(exitOf(error, this.#killCause), error),
-    );
+    this.#remote = new Remote(carrier.calls);
+    this.#listen(carrier.deltas);
+    this.#ended = carrier.ended.then((end) => this.#exit(carrier, end));
     void this.#collect(this.#remote, generation);
   }
 
-  /** Terminates the thread. Native code cannot be stopped: the thread may live on as a zombie. */
+  /** Ends the generation. A thread that native code holds cannot be stopped and lives on as a zombie; a process can. */
   kill(cause: OrreryError): void {
     if (this.#state.status === 'exited' || this.#killCause) return;
     this.#killCause = cause;
-    this.#abort?.abort();
+    this.#carrier?.kill();
   }
 
-  /** Stops every agent within the time, then the thread; kills it when it does not end by then. */
+  /** Stops every agent within the time, then what carries them; kills it when it does not end by then. */
   async stop(timeoutMs: number): Promise<boolean> {
     if (this.#state.status === 'exited') return true;
     this.#apply({ type: 'drain' });
@@ -195,20 +179,19 @@ export class Slot {
     if (!silent && this.#state.status === 'unresponsive') this.#apply({ type: 'beat', at: now });
   }
 
-  /** Measures the loop utilization since the last call: 1.7 us, and tells a stuck thread from an idle one. */
+  /** Measures the loop utilization since the last call: 2 us, and tells a stuck one from an idle one. */
   measure(): void {
-    const worker = this.thread;
-    if (!worker) return;
-    const now = worker.performance.eventLoopUtilization();
-    this.utilization = this.#elu ? worker.performance.eventLoopUtilization(now, this.#elu).utilization : 0;
-    this.#elu = now;
+    if (this.#carrier && this.#state.status !== 'exited') this.utilization = this.#carrier.measure();
   }
 
   /** The thread of the present generation, once it said who it is. */
   get thread(): Worker | undefined {
-    const threadId = Atomics.load(this.#words, SLOT_WORD.threadId);
-    if (threadId <= 0) return undefined;
-    return this.#options.piscina().threads.find((worker) => worker.threadId === threadId);
+    return this.#carrier?.thread;
+  }
+
+  /** The child process of the present generation, while it lives. */
+  get pid(): number | undefined {
+    return this.#carrier?.pid;
   }
 
   /** Keeps one `collect` under way; the first answer of any kind proves that the host is up. */
@@ -230,38 +213,39 @@ export class Slot {
     }
   }
 
-  #listen(port: MessagePort): void {
-    this.#deltaPort = port;
+  #listen(line: Line): void {
     const { events } = this.#options;
     let taken = 0;
-    port.on('message', (pairs: WireDeltas) => {
+    line.on('message', (message) => {
+      const pairs = message as WireDeltas;
       for (let i = 0; i < pairs.length; i += 2) events.delta(this, pairs[i] as TurnKey, pairs[i + 1] as string);
       // Credit goes back in halves: one message for many.
       taken += 1;
       if (taken < DELTA_CREDITS / 2) return;
-      port.postMessage(taken);
+      line.postMessage(taken);
       taken = 0;
     });
   }
 
-  /** At most once a generation: ports close and the task rejects in either order, and only the task is listened to. */
-  async #exit(exit: SlotExit, cause: unknown): Promise<void> {
+  /** Once a generation: lines close before or after its end, and only the end is listened to. */
+  async #exit(carrier: Carrier, { exit: seen, cause, exitCode }: CarrierEnd): Promise<void> {
+    const exit = this.#killCause ? 'killed' : seen;
     const error = this.#killCause ?? endError(this.label, exit, cause);
-    // The task's end travels on a port of piscina's and may overtake the last outcomes. They are taken in first, and
+    // A thread's end travels on a port of piscina's and may overtake the last outcomes. They are taken in first, and
     // their promises settle, so that no turn that ended is run again.
     this.#remote?.drain();
     await nextTick();
-    const blamed = Atomics.load(this.#words, SLOT_WORD.blamed);
+    const blamed = carrier.word(SLOT_WORD.blamed);
     this.#lastExit = exit;
     this.#apply({ type: 'exit', exit });
     this.#remote?.close(error);
-    this.#deltaPort?.close();
+    carrier.deltas.close();
     this.#options.events.exited(this, {
       exit,
       error,
       blamed: blamed > 0 ? blamed : undefined,
-      exitCode: exitCodeOf(cause),
-      begun: Atomics.load(this.#words, SLOT_WORD.begun),
+      exitCode,
+      begun: carrier.word(SLOT_WORD.begun),
     });
   }
 
@@ -286,18 +270,6 @@ async function reached(remote: Remote): Promise<void> {
       if (codeOf(error) !== 'ORRERY_CALL_DEADLINE') throw error;
     }
   }
-}
-
-function exitOf(error: unknown, killCause: OrreryError | undefined): SlotExit {
-  if (killCause) return 'killed';
-  const code = typeof error === 'object' && error !== null && 'code' in error ? error.code : undefined;
-  return code === 'ERR_WORKER_OUT_OF_MEMORY' ? 'oom' : 'crashed';
-}
-
-/** Piscina says it in a sentence only. */
-function exitCodeOf(cause: unknown): number | undefined {
-  const match = /exited with code: (\d+)/.exec(messageOf(cause));
-  return match ? Number(match[1]) : undefined;
 }
 
 function endError(label: string, exit: SlotExit, cause: unknown): OrreryError {

@@ -25,7 +25,7 @@ import type { ResolvedAgent, ResolvedConfig } from '../config/types.ts';
 import type { DeliveryEngine } from '../delivery/index.ts';
 import { type Pool, type Slot, type SlotEnd, leastLoaded } from '../pool/index.ts';
 import { type RestartPolicy, RestartTracker } from '../supervision/index.ts';
-import { type Replica, applyTo, dedicatedSlot, describe, guiltyOf, isLive, isRunning } from './replica.ts';
+import { type Replica, applyTo, describe, guiltyOf, isLive, isRunning, ownSlot } from './replica.ts';
 import { specOf } from './spec.ts';
 import { turnHostOf } from './turn-host.ts';
 
@@ -151,7 +151,7 @@ export class HostedAgents {
 
   #add(agent: ResolvedAgent, runtime: RuntimeId): void {
     const { pool, engine } = this.#options;
-    const slot = agent.isolation === 'dedicated' ? dedicatedSlot(pool, agent, runtime) : this.#leastLoaded();
+    const slot = agent.isolation === 'shared' ? this.#leastLoaded() : ownSlot(pool, agent, runtime);
     const replica: Replica = {
       agent,
       runtime,

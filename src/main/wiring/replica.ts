@@ -54,9 +54,11 @@ export function guiltyOf(
   return suspects.length > 0 ? suspects : living;
 }
 
-export function dedicatedSlot(pool: Pool, agent: ResolvedAgent, runtime: RuntimeId): Slot {
+/** Makes the slot of an agent that shares none. */
+export function ownSlot(pool: Pool, agent: ResolvedAgent, runtime: RuntimeId): Slot {
   const { maxHeapMb } = agent.limits;
-  return pool.dedicated({ label: runtime, env: agent.env, ...(maxHeapMb === undefined ? {} : { maxHeapMb }) });
+  const options = { label: runtime, env: agent.env, ...(maxHeapMb === undefined ? {} : { maxHeapMb }) };
+  return agent.isolation === 'process' ? pool.process(options) : pool.dedicated(options);
 }
 
 export function describe(source: ResolvedAgent['source']): string {

@@ -1,6 +1,6 @@
 /** Owns how the parts' states become the public status, and whether the host is ready. */
 import type { OrreryError } from '../../protocol/index.ts';
-import type { AgentStatus, ChannelStatus, Readiness, Status, SupervisorState } from '../api.ts';
+import type { AgentStatus, ChannelStatus, Readiness, SlotStatus, Status, SupervisorState } from '../api.ts';
 import type { ResolvedConfig } from '../config/types.ts';
 import type { Account, Journal } from '../delivery/index.ts';
 import { VERSION } from '../ops/version.ts';
@@ -30,14 +30,7 @@ export function statusOf(parts: StatusParts): Status {
     journal: journalStatusOf(journal),
     defaultAgent: config.defaultAgent,
     agents,
-    slots: slots.map((slot) => ({
-      slot: slot.label,
-      state: slot.state,
-      agents: slot.runtimes.size,
-      running: slot.pulse.running,
-      restarts: slot.restarts,
-      utilization: slot.utilization,
-    })),
+    slots: slots.map(slotStatus),
     channels,
     messages: account.snapshot(),
     zombies,
@@ -60,4 +53,18 @@ export function readinessOf({ state, journal, refusal, slots }: ReadinessParts):
   if (refusal) reasons.push(`saturated: ${refusal.message}`);
   if (!slots.some((slot) => slot.state.status === 'ready')) reasons.push('no slot is ready');
   return { ready: reasons.length === 0, reasons };
+}
+
+function slotStatus(slot: Slot): SlotStatus {
+  const { pid } = slot;
+  return {
+    slot: slot.label,
+    isolation: slot.isolation,
+    ...(pid === undefined ? {} : { pid }),
+    state: slot.state,
+    agents: slot.runtimes.size,
+    running: slot.pulse.running,
+    restarts: slot.restarts,
+    utilization: slot.utilization,
+  };
 }
