@@ -2,8 +2,8 @@
  * Owns how several lines share one stream between two processes: each message is a frame, a head of 8 bytes and V8's structured
  * clone of it. It knows nothing of what is said.
  *
- * What a port does by itself is done here by hand: a message that cannot be cloned throws at once and sends nothing, and what
- * comes before its listener waits. Order holds over all lines. The stream keeps what its reader has not taken; what may be
+ * What a port does by itself is done here by hand: a message that cannot be cloned throws at once and sends nothing, what
+ * comes before its listener waits, and between two messages all promises settle that can. Order holds over all lines. The stream keeps what its reader has not taken; what may be
  * under way is bounded by those who speak (credits for text, turns of an agent), as it is with ports.
  */
 import type { Duplex } from 'node:stream';
@@ -26,6 +26,11 @@ export class FrameLink {
   /** The line and the length of the frame whose message is still to come. */
   #open: { readonly line: number; readonly length: number } | undefined;
   #broken: OrreryError | undefined;
+  /** Messages that came together with the one that is being heard. */
+  readonly #arrived: { readonly line: number; readonly message: unknown }[] = [];
+  #hearing = false;
+  #isOver = false;
+  readonly #closed = Promise.withResolvers<OrreryError | undefined>();
 
   constructor(stream: Duplex, lines: number) {
     this.#stream = stream;
@@ -33,9 +38,11 @@ export class FrameLink {
     stream.on('data', (chunk: Buffer) => this.#take(chunk));
     // The other side is gone, with or without a word: `close` follows.
     stream.on('error', () => undefined);
-    const closed = Promise.withResolvers<OrreryError | undefined>();
-    stream.once('close', () => closed.resolve(this.#broken));
-    this.closed = closed.promise;
+    stream.once('close', () => {
+      this.#isOver = true;
+      if (!this.#hearing) this.#closed.resolve(this.#broken);
+    });
+    this.closed = this.#closed.promise;
   }
 
   line(number: number): Line {
@@ -79,7 +86,7 @@ export class FrameLink {
       if (this.#have < want) return;
       const bytes = this.#cut(want);
       try {
-        if (this.#open) this.#deliver(this.#open.line, bytes);
+        if (this.#open) this.#closeFrame(this.#open.line, bytes);
         else this.#openFrame(bytes);
       } catch (error) {
         if (!(error instanceof BrokenFrame)) throw error;
@@ -98,7 +105,7 @@ export class FrameLink {
     this.#open = { line, length: head.readUInt32LE(4) };
   }
 
-  #deliver(line: number, body: Buffer): void {
+  #closeFrame(line: number, body: Buffer): void {
     this.#open = undefined;
     let message: unknown;
     try {
@@ -106,7 +113,24 @@ export class FrameLink {
     } catch (error) {
       throw new BrokenFrame(messageOf(error));
     }
-    this.#lines[line]?.take(message);
+    this.#arrived.push({ line, message });
+    if (!this.#hearing) this.#hear();
+  }
+
+  /**
+   * Hands one message over, and the next one when nothing is left to be done for it. Two turns come in one chunk; the first is
+   * answered within a few promises, the second ends the process: in one go the first one's answer would never be sent.
+   */
+  #hear(): void {
+    const arrived = this.#arrived.shift();
+    this.#hearing = arrived !== undefined;
+    if (!arrived) {
+      if (this.#isOver) this.#closed.resolve(this.#broken);
+      return;
+    }
+    // A tick comes after all promises, but not between two ticks.
+    queueMicrotask(() => process.nextTick(() => this.#hear()));
+    this.#lines[arrived.line]?.take(arrived.message);
   }
 
   /** Chunks are joined once for a message, not once for each chunk: a long one would cost its square. */

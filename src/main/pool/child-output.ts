@@ -1,6 +1,6 @@
 /**
  * Owns what a child process writes to its standard error: V8's last words, warnings, what its agent prints. It becomes lines
- * of the host's log, whole and bounded, so that a log of JSON stays one; its end is kept, for it may say why the child died.
+ * of the host's log, bounded, so that a log of JSON stays one; its end is kept, for it may say why the child died.
  */
 import type { Readable } from 'node:stream';
 
@@ -9,13 +9,18 @@ const TAIL_LENGTH = 16_384;
 /** Characters of one line of the log, and of all within a second: writing them is main's work. */
 const MAX_LINE = 8_192;
 const MAX_PER_SECOND = 65_536;
+/** Milliseconds that lines are gathered: V8 writes an abort's stack traces piece by piece. */
+const GATHER_MS = 50;
 
 export class ChildOutput {
   /** Resolves when nothing comes any more. */
   readonly closed: Promise<void>;
   readonly #log: (text: string) => void;
   #tail = '';
+  /** Whole lines that are still to be told, and the beginning of one. */
+  #lines = '';
   #line = '';
+  #timer: NodeJS.Timeout | undefined;
   #until = 0;
   #left = 0;
   #dropped = 0;
@@ -28,7 +33,8 @@ export class ChildOutput {
     stream.on('data', (text: string) => this.#take(text));
     stream.on('error', () => undefined);
     stream.once('close', () => {
-      this.#tell(this.#line);
+      clearTimeout(this.#timer);
+      this.#tell(this.#lines + this.#line);
       closed.resolve();
     });
   }
@@ -40,17 +46,26 @@ export class ChildOutput {
 
   #take(text: string): void {
     this.#tail = (this.#tail + text).slice(-TAIL_LENGTH);
-    const end = text.lastIndexOf('\n');
-    // What was written at once is one line of the log: a stack trace is not torn.
-    if (end >= 0) {
-      this.#tell(this.#line + text.slice(0, end));
-      this.#line = text.slice(end + 1);
-    } else if (this.#line.length < MAX_LINE) this.#line += text;
+    const end = text.lastIndexOf('\n') + 1;
+    if (end > 0) {
+      this.#lines += this.#line + text.slice(0, end);
+      this.#line = '';
+    }
+    if (this.#line.length < MAX_LINE) this.#line += text.slice(end);
+    if (this.#lines.length >= MAX_LINE) this.#flush();
+    else if (this.#lines !== '') this.#timer ??= setTimeout(() => this.#flush(), GATHER_MS);
+  }
+
+  #flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#tell(this.#lines);
+    this.#lines = '';
   }
 
   #tell(text: string): void {
-    this.#line = '';
-    if (text.trim() === '') return;
+    const said = text.trim();
+    if (said === '') return;
     const now = performance.now();
     if (now > this.#until) {
       this.#until = now + 1_000;
@@ -58,9 +73,9 @@ export class ChildOutput {
       if (this.#dropped > 0) this.#log(`[${this.#dropped} characters were left out]`);
       this.#dropped = 0;
     }
-    const shown = text.slice(0, Math.min(MAX_LINE, this.#left));
+    const shown = said.slice(0, Math.min(MAX_LINE, this.#left));
     this.#left -= shown.length;
-    this.#dropped += text.length - shown.length;
+    this.#dropped += said.length - shown.length;
     if (shown !== '') this.#log(shown);
   }
 }
