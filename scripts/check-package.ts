@@ -143,7 +143,8 @@ export default defineAgent({
     join(folder, 'orrery.config.ts'),
     `import { defineConfig } from 'orrery-host';
 export default defineConfig({
-  agents: { echo: { use: 'builtin:echo' }, eliza: { use: 'builtin:eliza' }, shout: { use: './agents/shout.ts' } },
+  agents: { echo: { use: 'builtin:echo' }, eliza: { use: 'builtin:eliza' }, shout: { use: './agents/shout.ts' },
+    alone: { use: './agents/shout.ts', isolation: 'process', limits: { maxHeapMb: 64 } } },
   defaultAgent: 'eliza',
   channels: { web: { type: 'gateway', host: '127.0.0.1', port: 0 } },
 });
@@ -204,8 +205,8 @@ async function main(): Promise<void> {
     await serve(folder, { echo: /hello there/, eliza: /\S/ });
     step('serves without a configuration, answers, and drains on SIGTERM');
     writeProject(folder);
-    await serve(folder, { echo: /hello there/, shout: /HELLO THERE/ });
-    step('serves a TypeScript configuration with a TypeScript agent of its user');
+    await serve(folder, { echo: /hello there/, shout: /HELLO THERE/, alone: /HELLO THERE/ });
+    step('serves a TypeScript configuration with a TypeScript agent of its user, on a thread and in a process');
 
     assert.deepEqual(snapshot(modules), before, 'nothing was written into node_modules');
   } finally {

@@ -1,4 +1,4 @@
-/** Runs agents that take their thread down, on a thread of their own and on a shared one, and looks at everybody else. */
+/** Runs agents that take their thread or their process down, alone there and beside others, and looks at everybody else. */
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../src/protocol/index.ts';
 import { BALANCED, type HostUnderTest, Witness, actor, balance, eventually, startHost } from '../support/host.ts';
@@ -20,19 +20,31 @@ const FAULTS: readonly Fault[] = [
   { act: 'heap', code: 'ORRERY_WORKER_OUT_OF_MEMORY', attempts: 1, blamed: false },
 ];
 
+/** What a thread would take the whole host down with, or live on with for ever. */
+const PROCESS_FAULTS: readonly Fault[] = [
+  { act: 'huge', code: 'ORRERY_WORKER_OUT_OF_MEMORY', attempts: 1, blamed: false },
+  { act: 'endless', code: 'ORRERY_WORKER_EXITED', attempts: 3, blamed: false },
+  { act: 'abort', code: 'ORRERY_WORKER_EXITED', attempts: 3, blamed: false },
+  { act: 'wait', code: 'ORRERY_WORKER_UNRESPONSIVE', attempts: 1, blamed: false },
+  { act: 'program', code: 'ORRERY_WORKER_UNRESPONSIVE', attempts: 1, blamed: false },
+  { act: 'scribble', code: 'ORRERY_WORKER_EXITED', attempts: 3, blamed: false },
+  { act: 'unlink', code: 'ORRERY_WORKER_EXITED', attempts: 3, blamed: false },
+];
+
 const MAX_HEAP_MB = 48;
 
-/** On two threads the first and third agent share one; a dedicated culprit leaves the neighbour alone. */
-function hostOf(isolation: 'shared' | 'dedicated', act: string): Promise<HostUnderTest> {
-  const culprit =
-    isolation === 'shared' ? actor() : actor({ isolation: 'dedicated', limits: { maxHeapMb: MAX_HEAP_MB } });
+type Isolation = 'shared' | 'dedicated' | 'process';
+
+/** On two threads the first and third agent share one; a culprit of its own leaves the neighbour alone. */
+function hostOf(isolation: Isolation, { act, code }: Pick<Fault, 'act' | 'code'>): Promise<HostUnderTest> {
+  const culprit = isolation === 'shared' ? actor() : actor({ isolation, limits: { maxHeapMb: MAX_HEAP_MB } });
   const shared = { culprit, other: actor(), neighbour: actor() };
   return startHost({
     agents: isolation === 'shared' ? shared : { other: actor(), culprit },
     defaultAgent: 'other',
     workers: {
       // Only a loop without end is to meet the heartbeat; a full heap takes as long as the machine likes.
-      ...(act === 'spin' ? {} : { killAfterMs: 30_000 }),
+      ...(code === 'ORRERY_WORKER_UNRESPONSIVE' ? {} : { killAfterMs: 30_000 }),
       ...(isolation === 'shared' ? { maxHeapMb: MAX_HEAP_MB } : {}),
     },
   });
@@ -48,9 +60,15 @@ function slotOf(
   return { slot: slot.slot, generation: slot.state.generation, restarts: slot.restarts };
 }
 
-describe.each(['dedicated', 'shared'] as const)('an agent on a %s slot', (isolation) => {
-  test.each(FAULTS)('faults - $act is contained', async ({ act, code, attempts }) => {
-    await using host = await hostOf(isolation, act);
+const CASES: readonly (readonly [Isolation, readonly Fault[]])[] = [
+  ['dedicated', FAULTS],
+  ['shared', FAULTS],
+  ['process', [...FAULTS, ...PROCESS_FAULTS]],
+];
+
+describe.each(CASES)('an agent on a %s slot', (isolation, faults) => {
+  test.each(faults)('faults - $act is contained', async ({ act, code, attempts }) => {
+    await using host = await hostOf(isolation, { act, code });
     const before = { culprit: slotOf(host, 'culprit'), other: slotOf(host, 'other') };
     expect(before.culprit.slot).not.toBe(before.other.slot);
     const witness = new Witness(host, 'other');
@@ -87,7 +105,7 @@ describe('the neighbours on a shared slot', () => {
   test.each(FAULTS.filter(({ blamed }) => blamed))(
     'faults - turns under way are answered, uncounted, when a neighbour is to blame for $act',
     async ({ act, code }) => {
-      await using host = await hostOf('shared', act);
+      await using host = await hostOf('shared', { act, code });
       const held = [1, 2, 3].map((i) => host.outcome('neighbour', 'hold', `held-${i}`));
       await eventually('they are under way', () => host.lines().length === 3);
       const guilty = await host.outcome('culprit', act, 'guilty');
@@ -103,7 +121,7 @@ describe('the neighbours on a shared slot', () => {
   test.each(FAULTS.filter(({ blamed }) => !blamed))(
     'faults - turns that were not begun are answered, uncounted, when the thread dies of $act',
     async ({ act, code }) => {
-      await using host = await hostOf('shared', act);
+      await using host = await hostOf('shared', { act, code });
       const guilty = host.outcome('culprit', act, 'guilty');
       await eventually('the culprit has the thread', () => host.lines().length === 1);
       const waiting = [1, 2, 3].map((i) => host.outcome('neighbour', `say ${i}`, `waiting-${i}`));
@@ -115,7 +133,7 @@ describe('the neighbours on a shared slot', () => {
   );
 
   test('faults - a turn that was under way beside a spinning one is tried again and answered', async () => {
-    await using host = await hostOf('shared', 'spin');
+    await using host = await hostOf('shared', { act: 'spin', code: 'ORRERY_WORKER_UNRESPONSIVE' });
     const held = host.outcome('neighbour', 'hold', 'held');
     await eventually('it is under way', () => host.lines().length === 1);
     const guilty = host.outcome('culprit', 'spin', 'guilty');
