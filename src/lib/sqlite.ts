@@ -55,7 +55,10 @@ export function openDatabase(o: DatabaseOptions): DatabaseSync {
     mkdirSync(dirname(o.file), { recursive: true, mode: 0o700 });
     closeSync(openSync(o.file, 'a', 0o600));
     database = new DatabaseSync(o.file, { timeout: o.busyTimeoutMs ?? DEFAULT_BUSY_TIMEOUT_MS });
+    // At one moment of the file: another opener that makes the tables between two looks would leave a kind of nobody's.
+    database.exec('BEGIN');
     checkKind(database, o);
+    database.exec('COMMIT');
     database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${o.synchronous === 'full' ? 'FULL' : 'NORMAL'}`);
     database.exec(`PRAGMA cache_size = -${CACHE_KIB}; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     migrate(database, o);

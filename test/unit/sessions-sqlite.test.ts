@@ -5,6 +5,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { writeGateWord } from '../../src/lib/write-gate.ts';
+import { codeOf } from '../../src/protocol/index.ts';
 import { SESSION_MIGRATIONS } from '../../src/worker/sessions/schema.ts';
 import {
   MIN_COMMIT_RETENTION_MS,
@@ -269,6 +270,29 @@ describe('a file that cannot be used', () => {
     expect(() => open()).toThrow(unusable(/another program's/));
     expect(ask('SELECT name FROM sqlite_schema')).toEqual(['theirs']);
     expect(existsSync(`${file()}-wal`)).toBe(false);
+  });
+
+  test('sessions - a new file that somebody else makes at the same moment is taken for what it is', () => {
+    // Between two looks at what kind of file it is, the other one makes its tables.
+    const { prepare } = DatabaseSync.prototype;
+    let raced = false;
+    const spy = vi.spyOn(DatabaseSync.prototype, 'prepare').mockImplementation(function (this: DatabaseSync, sql) {
+      if (sql === 'PRAGMA user_version' && !raced) {
+        raced = true;
+        try {
+          open({ busyTimeoutMs: 1 });
+        } catch (error) {
+          // Kept out, which is well too.
+          if (codeOf(error) !== 'ORRERY_DATABASE_FAILED') throw error;
+        }
+      }
+      return prepare.call(this, sql);
+    });
+    const store = open();
+    spy.mockRestore();
+    expect(raced).toBe(true);
+    fill(store, ownerOf(store), ['said']);
+    expect(contents(open())).toHaveLength(2);
   });
 
   test('sessions - a directory in its place is told', () => {
