@@ -55,7 +55,8 @@ export class FrameLink {
   end(): Promise<void> {
     return new Promise((resolve) => {
       this.#stream.once('close', resolve);
-      this.#stream.end(resolve);
+      // It calls back with an error when the other side is gone, which is an end too.
+      this.#stream.end(() => resolve());
     });
   }
 

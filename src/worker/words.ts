@@ -53,10 +53,8 @@ export class FileWords implements Words {
   /** Leaves the error behind that this process dies of. */
   dieOf({ name, message, code, stack }: WireError): void {
     const room = CHILD_WORDS_BYTES - this.#bytes.length;
-    for (const error of [
-      { name, message, code, stack },
-      { name, message: message.slice(0, MAX_MESSAGE), code },
-    ]) {
+    const short = { name: name.slice(0, MAX_NAME), message: message.slice(0, MAX_MESSAGE) };
+    for (const error of [{ name, message, code, stack }, short]) {
       const bytes = Buffer.from(JSON.stringify(error));
       if (bytes.length > room) continue;
       writeSync(this.#fd, bytes, 0, bytes.length, this.#bytes.length);
@@ -65,5 +63,6 @@ export class FileWords implements Words {
   }
 }
 
-/** Fits in any case: a UTF-16 unit is 6 bytes of JSON at most. */
+/** These fit in any case: a UTF-16 unit is 6 bytes of JSON at most. */
 const MAX_MESSAGE = 2_000;
+const MAX_NAME = 100;

@@ -11,13 +11,14 @@ import { BALANCED, type HostUnderTest, actor, balance, eventually, startHost } f
 
 const MAX_HEAP_MB = 48;
 
-async function startGatewayHost(act: string): Promise<HostUnderTest> {
+async function startGatewayHost({ act, isolation }: Case): Promise<HostUnderTest> {
+  const limits = { maxHeapMb: MAX_HEAP_MB };
   return startHost({
     // On two threads the first and third agent share one.
-    agents: { culprit: actor(), well: actor(), neighbour: actor() },
+    agents: { culprit: actor(isolation && { isolation, limits }), well: actor(), neighbour: actor() },
     defaultAgent: 'well',
     channels: { web: { type: 'gateway', port: 0 } },
-    workers: { maxHeapMb: MAX_HEAP_MB, ...(act === 'spin' ? {} : { killAfterMs: 30_000 }) },
+    workers: { maxHeapMb: MAX_HEAP_MB, ...(act === 'spin' || act === 'wait' ? {} : { killAfterMs: 30_000 }) },
   });
 }
 
@@ -105,21 +106,26 @@ class Pinger implements Disposable {
 
 interface Case {
   readonly act: string;
+  /** Default: on a shared thread. */
+  readonly isolation?: 'process';
   /** Brings the fault about and resolves when its sender has been told. */
   readonly cause: (host: HostUnderTest) => Promise<unknown>;
 }
 
+function caseOf(act: string, isolation?: 'process'): Case {
+  const rest = isolation ? { isolation } : {};
+  return { act, cause: (host) => host.outcome('culprit', act, 'guilty'), ...rest };
+}
+
 const CASES: readonly Case[] = [
-  ...['spin', 'throw', 'reject', 'exit 3', 'heap'].map((act) => ({
-    act,
-    cause: (host: HostUnderTest) => host.outcome('culprit', act, 'guilty'),
-  })),
+  ...['spin', 'throw', 'reject', 'exit 3', 'heap'].map((act) => caseOf(act)),
+  ...['abort', 'huge', 'wait'].map((act) => caseOf(act, 'process')),
   { act: 'restart by hand', cause: (host) => host.supervisor.agents.restart('culprit') },
 ];
 
 describe('connections of clients', () => {
-  test.each(CASES)('connections - none is closed and each is answered through $act', async ({ act, cause }) => {
-    await using host = await startGatewayHost(act);
+  test.each(CASES)('connections - none is closed and each is answered through $act', async (what) => {
+    await using host = await startGatewayHost(what);
     const url = urlOf(host);
     using pinger = await Pinger.open(url);
     using kept = new KeptConnection(url);
@@ -140,7 +146,7 @@ describe('connections of clients', () => {
     );
 
     const before = pinger.answered;
-    await cause(host);
+    await what.cause(host);
     await eventually('pings went on', () => pinger.answered > before);
     for (const agent of ['well', 'neighbour']) {
       const answer = await kept.ask({ message: `say ${agent}`, agent, metadata });

@@ -36,7 +36,7 @@ const MAX_HEAP_MB = 48;
 type Isolation = 'shared' | 'dedicated' | 'process';
 
 /** On two threads the first and third agent share one; a culprit of its own leaves the neighbour alone. */
-function hostOf(isolation: Isolation, { act, code }: Pick<Fault, 'act' | 'code'>): Promise<HostUnderTest> {
+function hostOf(isolation: Isolation, code: ErrorCode): Promise<HostUnderTest> {
   const culprit = isolation === 'shared' ? actor() : actor({ isolation, limits: { maxHeapMb: MAX_HEAP_MB } });
   const shared = { culprit, other: actor(), neighbour: actor() };
   return startHost({
@@ -68,7 +68,7 @@ const CASES: readonly (readonly [Isolation, readonly Fault[]])[] = [
 
 describe.each(CASES)('an agent on a %s slot', (isolation, faults) => {
   test.each(faults)('faults - $act is contained', async ({ act, code, attempts }) => {
-    await using host = await hostOf(isolation, { act, code });
+    await using host = await hostOf(isolation, code);
     const before = { culprit: slotOf(host, 'culprit'), other: slotOf(host, 'other') };
     expect(before.culprit.slot).not.toBe(before.other.slot);
     const witness = new Witness(host, 'other');
@@ -105,7 +105,7 @@ describe('the neighbours on a shared slot', () => {
   test.each(FAULTS.filter(({ blamed }) => blamed))(
     'faults - turns under way are answered, uncounted, when a neighbour is to blame for $act',
     async ({ act, code }) => {
-      await using host = await hostOf('shared', { act, code });
+      await using host = await hostOf('shared', code);
       const held = [1, 2, 3].map((i) => host.outcome('neighbour', 'hold', `held-${i}`));
       await eventually('they are under way', () => host.lines().length === 3);
       const guilty = await host.outcome('culprit', act, 'guilty');
@@ -121,7 +121,7 @@ describe('the neighbours on a shared slot', () => {
   test.each(FAULTS.filter(({ blamed }) => !blamed))(
     'faults - turns that were not begun are answered, uncounted, when the thread dies of $act',
     async ({ act, code }) => {
-      await using host = await hostOf('shared', { act, code });
+      await using host = await hostOf('shared', code);
       const guilty = host.outcome('culprit', act, 'guilty');
       await eventually('the culprit has the thread', () => host.lines().length === 1);
       const waiting = [1, 2, 3].map((i) => host.outcome('neighbour', `say ${i}`, `waiting-${i}`));
@@ -133,7 +133,7 @@ describe('the neighbours on a shared slot', () => {
   );
 
   test('faults - a turn that was under way beside a spinning one is tried again and answered', async () => {
-    await using host = await hostOf('shared', { act: 'spin', code: 'ORRERY_WORKER_UNRESPONSIVE' });
+    await using host = await hostOf('shared', 'ORRERY_WORKER_UNRESPONSIVE');
     const held = host.outcome('neighbour', 'hold', 'held');
     await eventually('it is under way', () => host.lines().length === 1);
     const guilty = host.outcome('culprit', 'spin', 'guilty');

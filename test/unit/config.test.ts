@@ -94,7 +94,12 @@ describe('configuration', () => {
     [
       'limits of a shared agent',
       { agents: { a: { use: 'builtin:echo', limits: {} } } },
-      "needs `isolation: 'dedicated'`",
+      "needs `isolation: 'dedicated'` or `'process'`",
+    ],
+    [
+      'an unknown isolation',
+      { agents: { a: { use: 'builtin:echo', isolation: 'proces' } } },
+      'agents.a.isolation: expected "shared" or "dedicated" or "process", got "proces"',
     ],
     ['a colon in a name', { agents: { 'a:b': ECHO.echo } }, 'agents["a:b"]: expected a name of letters'],
     ['a # in a name', { agents: { 'a#2': ECHO.echo } }, 'agents["a#2"]: expected a name of letters'],
@@ -162,9 +167,6 @@ describe('configuration', () => {
 
   it.each<[string, unknown, string]>([
     [
-      'process',
-      { agents: { a: { use: 'builtin:echo', isolation: 'process' } } },
-      'agents.a.isolation: expected "shared" or "dedicated", got "process"; agents in processes',
     ],
     ...['discord', 'slack', 'telegram', 'irc'].map((type): [string, unknown, string] => [
       type,

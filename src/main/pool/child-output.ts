@@ -35,6 +35,7 @@ export class ChildOutput {
     stream.once('close', () => {
       clearTimeout(this.#timer);
       this.#tell(this.#lines + this.#line);
+      this.#tellDropped();
       closed.resolve();
     });
   }
@@ -70,12 +71,16 @@ export class ChildOutput {
     if (now > this.#until) {
       this.#until = now + 1_000;
       this.#left = MAX_PER_SECOND;
-      if (this.#dropped > 0) this.#log(`[${this.#dropped} characters were left out]`);
-      this.#dropped = 0;
+      this.#tellDropped();
     }
     const shown = said.slice(0, Math.min(MAX_LINE, this.#left));
     this.#left -= shown.length;
     this.#dropped += said.length - shown.length;
     if (shown !== '') this.#log(shown);
+  }
+
+  #tellDropped(): void {
+    if (this.#dropped > 0) this.#log(`[${this.#dropped} characters were left out]`);
+    this.#dropped = 0;
   }
 }
