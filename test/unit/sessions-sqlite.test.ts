@@ -274,7 +274,7 @@ describe('a file that cannot be used', () => {
 
   test('sessions - a new file that somebody else makes at the same moment is taken for what it is', () => {
     // Between two looks at what kind of file it is, the other one makes its tables.
-    const { prepare } = DatabaseSync.prototype;
+    const prepare = Reflect.get(DatabaseSync.prototype, 'prepare');
     let raced = false;
     const spy = vi.spyOn(DatabaseSync.prototype, 'prepare').mockImplementation(function (this: DatabaseSync, sql) {
       if (sql === 'PRAGMA user_version' && !raced) {
