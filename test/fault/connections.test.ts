@@ -18,7 +18,7 @@ async function startGatewayHost({ act, isolation }: Case): Promise<HostUnderTest
     agents: { culprit: actor(isolation && { isolation, limits }), well: actor(), neighbour: actor() },
     defaultAgent: 'well',
     channels: { web: { type: 'gateway', port: 0 } },
-    workers: { maxHeapMb: MAX_HEAP_MB, ...(act === 'spin' || act === 'wait' ? {} : { killAfterMs: 30_000 }) },
+    workers: { maxHeapMb: MAX_HEAP_MB, ...(act === 'spin' || act === 'block' ? {} : { killAfterMs: 30_000 }) },
   });
 }
 
@@ -119,7 +119,7 @@ function caseOf(act: string, isolation?: 'process'): Case {
 
 const CASES: readonly Case[] = [
   ...['spin', 'throw', 'reject', 'exit 3', 'heap'].map((act) => caseOf(act)),
-  ...['abort', 'huge', 'wait'].map((act) => caseOf(act, 'process')),
+  ...['abort', 'huge', 'block'].map((act) => caseOf(act, 'process')),
   { act: 'restart by hand', cause: (host) => host.supervisor.agents.restart('culprit') },
 ];
 

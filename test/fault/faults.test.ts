@@ -25,7 +25,7 @@ const PROCESS_FAULTS: readonly Fault[] = [
   { act: 'huge', code: 'ORRERY_WORKER_OUT_OF_MEMORY', attempts: 1, blamed: false },
   { act: 'endless', code: 'ORRERY_WORKER_EXITED', attempts: 3, blamed: false },
   { act: 'abort', code: 'ORRERY_WORKER_EXITED', attempts: 3, blamed: false },
-  { act: 'wait', code: 'ORRERY_WORKER_UNRESPONSIVE', attempts: 1, blamed: false },
+  { act: 'block', code: 'ORRERY_WORKER_UNRESPONSIVE', attempts: 1, blamed: false },
   { act: 'program', code: 'ORRERY_WORKER_UNRESPONSIVE', attempts: 1, blamed: false },
   { act: 'scribble', code: 'ORRERY_WORKER_EXITED', attempts: 3, blamed: false },
   { act: 'unlink', code: 'ORRERY_WORKER_EXITED', attempts: 3, blamed: false },

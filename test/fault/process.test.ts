@@ -164,7 +164,7 @@ describe('sessions of processes', () => {
 });
 
 describe('a child and its supervisor', () => {
-  test.each(['spin', 'wait', 'hold'])(
+  test.each(['spin', 'block', 'hold'])(
     'process - a child that does %s ends when its supervisor is killed, with the program of another one',
     async (act) => {
       using dir = temporaryDirectory();

@@ -166,8 +166,6 @@ describe('configuration', () => {
   });
 
   it.each<[string, unknown, string]>([
-    [
-    ],
     ...['discord', 'slack', 'telegram', 'irc'].map((type): [string, unknown, string] => [
       type,
       { agents: ECHO, channels: { c: { type, token: 'x', nick: 'y' } } },
