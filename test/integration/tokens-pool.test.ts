@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { loadImage, readOrBuild } from '../../src/main/tokens/images.ts';
 import { TokenPool, type TokenPoolOptions } from '../../src/main/tokens/index.ts';
+import { JOB_UNITS } from '../../src/main/tokens/requests.ts';
 import { TokenThreads } from '../../src/main/tokens/threads.ts';
 import { type Encoder, openEncoder } from '../../src/worker/tokenizer/index.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
@@ -19,6 +20,7 @@ function openPool(options: TokenPoolOptions = { threads: 2 }): TokenPool {
   return pool;
 }
 
+const dying = new URL('../fixtures/tokens-dying-entry.ts', import.meta.url).href;
 const long = 'Orrery counts tokens, 也数中文。 Всё и сразу!\n'.repeat(20_000);
 
 test('token pool - counts equal the encoder for many short texts and for split long ones', async () => {
@@ -52,7 +54,7 @@ test('token pool - requests of one tick travel as one message', async () => {
 });
 
 test('token pool - work whose thread ended is tried once more, alone, so that a neighbour survives', async () => {
-  const threads = new TokenThreads(1, new URL('../fixtures/tokens-dying-entry.ts', import.meta.url).href);
+  const threads = new TokenThreads(1, dying);
   onTestFinished(() => threads.close());
   const submit = (text: string): Promise<Uint32Array> =>
     threads.submit<'count'>({ kind: 'count', encoding: 'o200k_base', texts: [text] }, () => false);
@@ -63,6 +65,49 @@ test('token pool - work whose thread ended is tried once more, alone, so that a 
   ]);
   expect(deadly).toMatchObject({ status: 'rejected', reason: { code: 'ORRERY_WORKER_EXITED', retryable: true } });
   expect(await submit('and on')).toEqual(Uint32Array.of(6));
+});
+
+/** Submits jobs to a pool of one thread, and tells how many it was given before it could answer. */
+async function givenAhead(jobs: readonly string[]): Promise<number> {
+  await loadImage('o200k_base');
+  const threads = new TokenThreads(1, dying);
+  onTestFinished(() => threads.close());
+  let given = 0;
+  const done = jobs.map((text) =>
+    threads.submit<'count'>({ kind: 'count', encoding: 'o200k_base', texts: [text] }, () => {
+      given++;
+      return false;
+    }),
+  );
+  // Runs after all promises that are due, and before any message of a thread.
+  await new Promise<void>((resolve) => process.nextTick(resolve));
+  const ahead = given;
+  expect(await Promise.all(done)).toEqual(jobs.map((text) => Uint32Array.of(text.length)));
+  return ahead;
+}
+
+test('token pool - a thread is given one batch ahead, so that it need not wait for the main thread', async () => {
+  const full = 'x'.repeat(JOB_UNITS);
+  expect(await givenAhead([full, full, full])).toBe(2);
+});
+
+test('token pool - nothing is given ahead behind a batch that takes long', async () => {
+  expect(await givenAhead(['x'.repeat(2 * JOB_UNITS + 1), 'short'])).toBe(1);
+});
+
+test('token pool - work that was given ahead survives the thread that ended before its turn', async () => {
+  const threads = new TokenThreads(1, dying);
+  onTestFinished(() => threads.close());
+  const submit = (...texts: string[]): Promise<Uint32Array> =>
+    threads.submit<'count'>({ kind: 'count', encoding: 'o200k_base', texts }, () => false);
+  const filler = 'x'.repeat(JOB_UNITS);
+  const jobs = [submit('die', filler), submit('ahead', filler), submit('die', filler), submit('behind')];
+  expect(await Promise.allSettled(jobs)).toMatchObject([
+    { status: 'rejected', reason: { code: 'ORRERY_WORKER_EXITED' } },
+    { status: 'fulfilled', value: Uint32Array.of(5, JOB_UNITS) },
+    { status: 'rejected', reason: { code: 'ORRERY_WORKER_EXITED' } },
+    { status: 'fulfilled', value: Uint32Array.of(6) },
+  ]);
 });
 
 test('token pool - each encoding and model counts with its own vocabulary', async () => {

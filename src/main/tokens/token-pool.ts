@@ -15,7 +15,7 @@ const DEFAULT_MAX_THREADS = 4;
 const PROGRESS_MS = 100;
 
 export interface TokenPoolOptions {
-  /** Worker threads; default: the cores less one, from 1 to 4. They start with the first request. */
+  /** Worker threads; default: the cores less one, from 1 to 4. Each starts when there is work for it. */
   readonly threads?: number;
   /** Requests that may wait or run at once, 10,000 by default; one more is refused with `ORRERY_TOKENS_QUEUE_FULL`. */
   readonly maxQueue?: number;
