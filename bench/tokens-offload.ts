@@ -1,14 +1,16 @@
 /**
  * Measures what counting costs the main thread: the event loop's delay while contexts of 200k tokens are counted without
  * pause, on the token pool, by gpt-tokenizer on the main thread, and with nothing but a timer (the control); the main
- * thread's CPU time for short strings in bulk; and what a second thread brings. Each variant has a process of its own.
+ * thread's CPU time for short strings in bulk; and what a second thread brings, beside what the machine has to give to two.
+ * Each variant has a process of its own. `--scaling` asks for the last only.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setImmediate, setTimeout } from 'node:timers/promises';
 import { TokenPool } from '../src/main/tokens/index.ts';
-import { flag, median, printJson, printTable } from './lib/stats.ts';
+import { type Scaling, measureScaling } from './lib/scaling.ts';
+import { flag, median, printJson, printTable, printTarget, rounded } from './lib/stats.ts';
 import { corpora } from './tokens-corpora.ts';
 import { loadPeer } from './tokens-peers.ts';
 
@@ -16,7 +18,10 @@ const VARIANTS = ['control', 'orrery', 'gpt-tokenizer'] as const;
 type Variant = (typeof VARIANTS)[number];
 const ROUNDS = flag('short') ? 1 : 5;
 const SECONDS = flag('short') ? 2 : 6;
-const SCALE_ROUNDS = flag('short') ? 3 : 11;
+const BULK_ROUNDS = flag('short') ? 3 : 11;
+/** Processes that scaling is measured in: how a thread's code was compiled stays with it for its life. */
+const SCALE_PROCESSES = flag('short') ? 1 : 5;
+const SCALE_ROUNDS = 5;
 /** About 200k tokens of prose. */
 const CONTEXT_CHARACTERS = 900_000;
 const SHORT_CHARACTERS = 300;
@@ -29,8 +34,10 @@ interface Delay {
 }
 
 const child = process.argv.indexOf('--child');
-if (child < 0) await compare();
-else process.send!(await measure(process.argv[child + 1] as Variant));
+const subject = process.argv[child + 1]!;
+if (child < 0) await ask();
+else if (subject === 'scaling') process.send!(await measureScaling(context(), SCALE_ROUNDS));
+else process.send!(await measure(subject as Variant));
 
 function context(): string {
   const prose = corpora()[0]!.texts[0]!;
@@ -82,7 +89,7 @@ async function bulkMicros(): Promise<number> {
   const flat = strings.map((string) => Buffer.from(string).toString());
   await pool.count(flat);
   const samples: number[] = [];
-  for (let round = 0; round < SCALE_ROUNDS; round++) {
+  for (let round = 0; round < BULK_ROUNDS; round++) {
     const before = cpuMicros();
     await pool.count(flat);
     await pool.count(flat);
@@ -91,30 +98,25 @@ async function bulkMicros(): Promise<number> {
   return median(samples);
 }
 
-/** Wall time of the same work on one thread and on two, interleaved. */
-async function scaling(): Promise<number> {
-  await using one = new TokenPool({ threads: 1 });
-  await using two = new TokenPool({ threads: 2 });
-  const texts = Array.from({ length: 8 }, context);
-  const time = async (pool: TokenPool): Promise<number> => {
-    const started = performance.now();
-    await pool.count(texts);
-    return performance.now() - started;
-  };
-  for (const pool of [one, two, one, two]) await time(pool);
-  const ratios: number[] = [];
-  for (let round = 0; round < SCALE_ROUNDS; round++) ratios.push((await time(one)) / (await time(two)));
-  return median(ratios);
+async function inProcess<T>(what: string): Promise<T> {
+  const process_ = fork(import.meta.filename, [...process.argv.slice(2), '--child', what]);
+  const [answer] = (await once(process_, 'message')) as [T];
+  process_.kill();
+  return answer;
 }
 
-async function compare(): Promise<void> {
+async function ask(): Promise<void> {
+  const figures = flag('scaling') ? {} : await compareDelays();
+  const scaling = await compareScaling();
+  printJson('tokens-offload', { rounds: ROUNDS, seconds: SECONDS, ...figures, scaling });
+}
+
+/** Prints and gives what the event loop of the main thread was late by, and what short strings cost it. */
+async function compareDelays(): Promise<Record<string, unknown>> {
   const delays = new Map<Variant, Delay[]>(VARIANTS.map((variant) => [variant, []]));
   for (let round = 0; round < ROUNDS; round++) {
     for (const variant of VARIANTS) {
-      const process_ = fork(import.meta.filename, [...process.argv.slice(2), '--child', variant]);
-      const [delay] = (await once(process_, 'message')) as [Delay];
-      process_.kill();
-      delays.get(variant)!.push(delay);
+      delays.get(variant)!.push(await inProcess<Delay>(variant));
     }
   }
   const results = VARIANTS.map((variant) => {
@@ -138,8 +140,32 @@ async function compare(): Promise<void> {
     ]),
   );
   const bulk = await bulkMicros();
-  const scale = await scaling();
-  console.log(`main-thread CPU per ${SHORT_CHARACTERS}-character string: ${bulk.toFixed(2)} us`);
-  console.log(`two threads against one: x ${scale.toFixed(2)}`);
-  printJson('tokens-offload', { rounds: ROUNDS, seconds: SECONDS, results, bulkMicros: bulk, scaling: scale });
+  const [control, ours] = [results[0]!, results[1]!];
+  printTarget('p99 on main at most 5 ms', `${ours.p99Ms.toFixed(1)} ms`, ours.p99Ms <= 5);
+  const most = Math.max(50, 2 * control.maxMs);
+  printTarget('maximum on main at most 50 ms, or twice the control', `${ours.maxMs.toFixed(1)} ms`, ours.maxMs <= most);
+  printTarget(
+    `main-thread CPU per ${SHORT_CHARACTERS}-character string at most 2 us`,
+    `${bulk.toFixed(2)} us`,
+    bulk <= 2,
+  );
+  return { results, bulkMicros: rounded(bulk) };
+}
+
+/** Prints what a second thread brings, and gives it by rounds: the pool, the encoder, the loop. */
+async function compareScaling(): Promise<number[][]> {
+  const rounds: Scaling[] = [];
+  for (let i = 0; i < SCALE_PROCESSES; i++) rounds.push(...(await inProcess<Scaling[]>('scaling')));
+  const times = (of: keyof Scaling): number => median(rounds.map((round) => round[of]));
+  const scaling = { pool: times('pool'), encoder: times('encoder'), loop: times('loop') };
+  printTable(
+    [`two threads against one, median of ${rounds.length}`, 'times'],
+    [
+      ['token pool', scaling.pool.toFixed(2)],
+      ['control: the encoder in bare threads', scaling.encoder.toFixed(2)],
+      ['control: a loop in bare threads', scaling.loop.toFixed(2)],
+    ],
+  );
+  printTarget('two threads at least 1.8 times one', scaling.pool.toFixed(2), scaling.pool >= 1.8);
+  return rounds.map(({ pool, encoder, loop }) => [rounded(pool), rounded(encoder), rounded(loop)]);
 }
