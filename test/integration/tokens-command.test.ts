@@ -1,6 +1,6 @@
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { writeFile } from 'node:fs/promises';
+import { symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { BIN, type Finished, run } from '../support/commands.ts';
@@ -29,6 +29,25 @@ test('orrery tokens count - prints files, globs and standard input as JSON in th
       { file: 'docs/b.md', bytes: 5, tokens: 1, exact: true },
     ],
     total: 6,
+  });
+});
+
+test('orrery tokens count - counts a file once however often it is named, and follows links to files', async () => {
+  using directory = temporaryDirectory();
+  directory.write('a.md', 'hello world');
+  directory.write('folder/b.md', 'hello');
+  await symlink('folder/b.md', join(directory.path, 'link.md'));
+  await symlink('folder', join(directory.path, 'linked.md'));
+  await symlink('nothing', join(directory.path, 'broken.md'));
+  const { stdout } = await count(['--json', './a.md', 'a.md', '*.md', join(directory.path, 'a.md')], {
+    cwd: directory.path,
+  });
+  expect(JSON.parse(stdout)).toMatchObject({
+    files: [
+      { file: './a.md', tokens: 2 },
+      { file: 'link.md', tokens: 1 },
+    ],
+    total: 3,
   });
 });
 

@@ -1,5 +1,6 @@
 /** Owns `orrery tokens count`: files, globs and standard input, counted on the token pool. */
 import { glob, stat } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { DEFAULT_ENCODING, resolveModel, safeCut } from '../../protocol/encodings.ts';
 import { OrreryError } from '../../protocol/errors.ts';
@@ -82,26 +83,39 @@ async function countInput(pool: TokenPool, options: TokenOptions): Promise<FileC
   return { file: STDIN, bytes, tokens, exact };
 }
 
-/** A name that is a file is that file, even with glob characters in it; a pattern must match something. */
+/**
+ * A name that is a file is that file, even with glob characters in it; a pattern must match something. A file that is named
+ * twice, in whatever way, is counted once, under its first name.
+ */
 async function expand(patterns: readonly string[]): Promise<string[]> {
-  const paths = new Set<string>();
+  const paths = new Map<string, string>();
+  const add = (path: string): void => {
+    const key = path === STDIN ? STDIN : resolve(path);
+    if (!paths.has(key)) paths.set(key, path);
+  };
   for (const pattern of patterns) {
     const info = pattern === STDIN ? undefined : await stat(pattern).catch(() => undefined);
     if (info?.isDirectory() === true) throw notFound(pattern, 'is a folder', `Name its files: '${pattern}/**'.`);
     if (pattern === STDIN || info !== undefined) {
-      paths.add(pattern);
+      add(pattern);
       continue;
     }
-    const before = paths.size;
-    const found: string[] = [];
-    for await (const entry of glob(pattern, { withFileTypes: true })) {
-      if (entry.isFile()) found.push(`${entry.parentPath}/${entry.name}`);
-    }
-    for (const path of found.toSorted()) paths.add(relativeTo(path));
-    if (paths.size === before && found.length === 0)
-      throw notFound(pattern, 'matches no file', 'Name files, globs or `-`.');
+    const found = await filesOf(pattern);
+    if (found.length === 0) throw notFound(pattern, 'matches no file', 'Name files, globs or `-`.');
+    for (const path of found) add(relativeTo(path));
   }
-  return [...paths];
+  return [...paths.values()];
+}
+
+/** Gives the files that a glob matches, links to files among them, by name. */
+async function filesOf(pattern: string): Promise<string[]> {
+  const found: string[] = [];
+  for await (const entry of glob(pattern, { withFileTypes: true })) {
+    const path = join(entry.parentPath, entry.name);
+    const linked = entry.isSymbolicLink() && (await stat(path).catch(() => undefined))?.isFile() === true;
+    if (entry.isFile() || linked) found.push(path);
+  }
+  return found.toSorted();
 }
 
 function relativeTo(path: string): string {

@@ -5,6 +5,7 @@
 import {
   type CountedMessage,
   DEFAULT_ENCODING,
+  ENCODINGS,
   type Encoding,
   type ResolvedModel,
   framingOf,
@@ -33,7 +34,9 @@ export interface TokenOptions {
 export function resolve(options: TokenOptions): ResolvedModel {
   const { encoding, model } = options;
   if (encoding !== undefined) {
-    if (!isEncoding(encoding)) throw badInput(`Expected \`encoding\` to be a known encoding, got ${show(encoding)}.`);
+    if (!isEncoding(encoding)) {
+      throw badInput(`Expected \`encoding\` to be one of ${Object.keys(ENCODINGS).join(', ')}, got ${show(encoding)}.`);
+    }
     return { encoding, exact: true };
   }
   if (model === undefined) return { encoding: DEFAULT_ENCODING, exact: true };
