@@ -323,9 +323,22 @@ describe('POST /v1/tokens/count', () => {
     expect(texts.json).toEqual({ counts: [2, 1], total: 3, exact: true });
     const messages = await post(`${g.url}/v1/tokens/count`, {
       model: 'gpt-4o',
-      messages: [{ role: 'user', content: 'abcd' }],
+      messages: [
+        { role: 'user', content: 'abcd' },
+        { role: 'assistant', content: null },
+      ],
     });
-    expect(messages.json).toEqual({ counts: [4], total: 4, exact: true });
+    expect(messages.json).toEqual({ counts: [4, 0], total: 7, exact: true });
+  });
+
+  test('counts the texts among the parts of a message, and says that it did not count the others', async () => {
+    await using g = await startGateway();
+    const content = [
+      { type: 'text', text: 'abc' },
+      { type: 'image_url', image_url: { url: 'data:,' } },
+    ];
+    const answer = await post(`${g.url}/v1/tokens/count`, { messages: [{ role: 'user', content }] });
+    expect(answer.json).toEqual({ counts: [3], total: 6, exact: false });
   });
 
   test.each([
@@ -334,6 +347,8 @@ describe('POST /v1/tokens/count', () => {
     ['encoding and model', { texts: [], encoding: 'a', model: 'b' }],
     ['texts that are no strings', { texts: [1] }],
     ['messages without content', { messages: [{ role: 'user' }] }],
+    ['a message without a role', { messages: [{ content: 'a' }] }],
+    ['a part that has no type', { messages: [{ role: 'user', content: ['a'] }] }],
   ])('is a 400 in OpenAI form - %s', async (_what, body) => {
     await using g = await startGateway();
     const answer = await post(`${g.url}/v1/tokens/count`, body);

@@ -3,6 +3,7 @@ import { EventEmitter, once } from 'node:events';
 import { type Logger, pino } from 'pino';
 import type { DeadLetter, Readiness, Status } from '../../src/main/api.ts';
 import type { Channel, ChannelContext } from '../../src/main/channels/channel.ts';
+import type { CountedMessage } from '../../src/protocol/encodings.ts';
 import type { GatewayHost, TokenCount } from '../../src/main/channels/gateway/host.ts';
 import {
   type Accepted,
@@ -266,8 +267,11 @@ export class FakeHost implements GatewayHost {
     return Promise.resolve({ counts, total: counts.reduce((a, b) => a + b, 0), exact: true });
   }
 
-  countMessageTokens(messages: readonly { content: string }[]): Promise<{ total: number; exact: boolean }> {
-    return Promise.resolve({ total: messages.reduce((sum, m) => sum + m.content.length, 0), exact: true });
+  countMessageTokens(messages: readonly CountedMessage[]): Promise<TokenCount> {
+    const parts = messages.map(({ content }) => (typeof content === 'string' ? [{ text: content }] : (content ?? [])));
+    const counts = Uint32Array.from(parts, (of) => of.reduce((sum, { text }) => sum + (text?.length ?? 0), 0));
+    const exact = parts.every((of) => of.every(({ text }) => text !== undefined));
+    return Promise.resolve({ counts, total: counts.reduce((a, b) => a + b, 3), exact });
   }
 
   #sessionOf(agent: string, namespace: string): readonly StoredMessage[] {

@@ -1,5 +1,5 @@
 /** Owns the host's token pool: its threads and its vocabulary cost nothing until somebody counts. */
-import type { CountResult, TokenPool } from '../tokens/index.ts';
+import type { CountResult, CountedMessage, TokenPool } from '../tokens/index.ts';
 
 type CountOptions = { encoding?: string; model?: string; signal?: AbortSignal };
 
@@ -10,10 +10,7 @@ export class LazyTokenPool {
     return (await this.#open()).count(texts, o);
   }
 
-  async countMessages(
-    messages: readonly { role: string; content: string; name?: string }[],
-    o: CountOptions,
-  ): Promise<{ total: number; exact: boolean }> {
+  async countMessages(messages: readonly CountedMessage[], o: CountOptions): Promise<CountResult> {
     return (await this.#open()).countMessages(messages, o);
   }
 

@@ -1,9 +1,12 @@
 /** Owns what the gateway needs of its host; the composition root supplies it. */
+import type { CountedMessage } from '../../../protocol/encodings.ts';
 import type { StoredMessage } from '../../../protocol/index.ts';
 import type { DeadLetters, Readiness, Status } from '../../api.ts';
 
 export interface TokenCount {
+  /** By text or message. */
   readonly counts: Uint32Array;
+  /** For a chat with the opening of the reply. */
   readonly total: number;
   readonly exact: boolean;
 }
@@ -29,7 +32,7 @@ export interface GatewayHost {
     o: { encoding?: string; model?: string; signal?: AbortSignal },
   ): Promise<TokenCount>;
   countMessageTokens(
-    messages: readonly { role: string; content: string; name?: string }[],
+    messages: readonly CountedMessage[],
     o: { encoding?: string; model?: string; signal?: AbortSignal },
-  ): Promise<{ total: number; exact: boolean }>;
+  ): Promise<TokenCount>;
 }

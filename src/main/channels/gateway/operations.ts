@@ -1,6 +1,7 @@
 /** Owns the routes that are not chat: health, metrics, status, control, models, token counts. The host does the work. */
 import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
+import type { CountedMessage } from '../../../protocol/encodings.ts';
 import { OrreryError } from '../../../protocol/index.ts';
 import { type JsonObject, bad, isObject, kindOf, optionalText, readObject } from './ask.ts';
 import type { GatewayHost } from './host.ts';
@@ -133,11 +134,10 @@ async function count(host: GatewayHost, body: JsonObject, signal: AbortSignal): 
   };
   const { texts, messages } = body;
   if ((texts === undefined) === (messages === undefined)) throw bad('Expected either `texts` or `messages`');
-  if (messages !== undefined) {
-    const { total, exact } = await host.countMessageTokens(readMessages(messages), options);
-    return { counts: [total], total, exact };
-  }
-  const { counts, total, exact } = await host.countTokens(readTexts(texts), options);
+  const { counts, total, exact } =
+    messages === undefined
+      ? await host.countTokens(readTexts(texts), options)
+      : await host.countMessageTokens(readMessages(messages), options);
   return { counts: [...counts], total, exact };
 }
 
@@ -146,13 +146,29 @@ function readTexts(texts: unknown): readonly string[] {
   throw bad(`Expected \`texts\` to be an array of strings, got ${kindOf(texts)}`);
 }
 
-function readMessages(messages: unknown): { role: string; content: string; name?: string }[] {
+/** Reads a chat as OpenAI's API takes it: a content is a string, parts, or null where a message only calls tools. */
+function readMessages(messages: unknown): CountedMessage[] {
   if (!Array.isArray(messages)) throw bad(`Expected \`messages\` to be an array, got ${kindOf(messages)}`);
   return messages.map((line: unknown, i) => {
-    if (isObject(line) && typeof line['role'] === 'string' && typeof line['content'] === 'string') {
-      const { role, content, name } = line;
-      return { role, content, ...(typeof name === 'string' ? { name } : {}) };
+    if (!isObject(line) || typeof line['role'] !== 'string') {
+      throw bad(`Expected \`messages[${i}]\` to have a \`role\` that is a string`);
     }
-    throw bad(`Expected \`messages[${i}]\` to have a \`role\` and a \`content\`, both strings`);
+    const { role, name } = line;
+    const content = readContent(line['content'], `messages[${i}].content`);
+    return { role, content, ...(typeof name === 'string' ? { name } : {}) };
+  });
+}
+
+function readContent(content: unknown, where: string): CountedMessage['content'] {
+  if (typeof content === 'string' || content === null) return content;
+  if (!Array.isArray(content)) {
+    throw bad(`Expected \`${where}\` to be a string, an array of parts or null, got ${kindOf(content)}`);
+  }
+  return content.map((part: unknown, i) => {
+    if (!isObject(part) || typeof part['type'] !== 'string') {
+      throw bad(`Expected \`${where}[${i}]\` to have a \`type\` that is a string`);
+    }
+    const { type, text } = part;
+    return { type, ...(typeof text === 'string' ? { text } : {}) };
   });
 }
