@@ -30,6 +30,9 @@ export interface DatabaseOptions {
 /** Under the heartbeat's 10 s: the thread is blocked meanwhile, and must fail by itself before it is taken for hung. */
 export const DEFAULT_BUSY_TIMEOUT_MS = 5_000;
 
+/** Milliseconds between two tries to give a new file its log. */
+const LOG_LOOK_MS = 2;
+
 /** SQLite's primary result codes. */
 const BUSY = 5;
 const READONLY = 8;
@@ -59,7 +62,8 @@ export function openDatabase(o: DatabaseOptions): DatabaseSync {
     database.exec('BEGIN');
     checkKind(database, o);
     database.exec('COMMIT');
-    database.exec(`PRAGMA journal_mode = WAL; PRAGMA synchronous = ${o.synchronous === 'full' ? 'FULL' : 'NORMAL'}`);
+    useLog(database, o.busyTimeoutMs ?? DEFAULT_BUSY_TIMEOUT_MS);
+    database.exec(`PRAGMA synchronous = ${o.synchronous === 'full' ? 'FULL' : 'NORMAL'}`);
     database.exec(`PRAGMA cache_size = -${CACHE_KIB}; PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
     migrate(database, o);
     return database;
@@ -130,9 +134,11 @@ export function databaseError(error: unknown, { what, file }: Pick<DatabaseOptio
 
 /** Before anything is written: a file that is not ours stays as it was. */
 function checkKind(database: DatabaseSync, { what, file, applicationId, migrations }: DatabaseOptions): void {
+  // The tables first: another thread may make the file between two reads, its tables and its id in one transaction. An id that is
+  // read before them would still be missing when they are there.
+  const tables = numberOf(database.prepare('SELECT count(*) AS n FROM sqlite_schema').get(), 'n');
   const id = pragma(database, 'application_id');
   const version = pragma(database, 'user_version');
-  const tables = numberOf(database.prepare('SELECT count(*) AS n FROM sqlite_schema').get(), 'n');
   if (id !== applicationId && (id !== 0 || tables > 0)) {
     throw unusable(`Expected ${file} to be a ${what}, it is another program's SQLite database`, {
       hint: 'Give another `dataDir`, or move the file away.',
@@ -142,6 +148,20 @@ function checkKind(database: DatabaseSync, { what, file, applicationId, migratio
     throw unusable(`The ${what} ${file} has version ${version}, this program knows up to ${migrations.length}`, {
       hint: 'It was written by a newer version: run that one, or give another `dataDir`.',
     });
+  }
+}
+
+/** Of two threads that give one new file its log, SQLite tells one that the file is busy, and does not wait for that. */
+function useLog(database: DatabaseSync, timeoutMs: number): void {
+  const from = performance.now();
+  for (;;) {
+    try {
+      database.exec('PRAGMA journal_mode = WAL');
+      return;
+    } catch (error) {
+      if (primaryCode(error) !== BUSY || performance.now() - from >= timeoutMs) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOG_LOOK_MS);
+    }
   }
 }
 
