@@ -16,6 +16,8 @@ export interface InjectorOptions {
   readonly model: ModelServer;
   /** Cuts off a share of the clients' connections; returns how many messages were under way on them. */
   readonly drop: (share: number) => number;
+  /** Lets some more messages begin: a fault must not wait for work that nobody may send. */
+  readonly feed: () => void;
   readonly say: (what: string) => void;
 }
 
@@ -41,6 +43,9 @@ export interface FaultFigures {
 const POINT_MS = 6_000;
 const READY_MS = 20_000;
 const LOOK_MS = 25;
+const BUSY_LOOKS = 40;
+/** Messages that are kept under way while a step of one of them is waited for. */
+const MIN_OUTSTANDING = 10;
 /** A turn may be tried so often while the disk takes no writes. */
 const DISK_TRIES = 3;
 
@@ -113,7 +118,7 @@ export class Injector {
       this.#onHit = ({ running }) => hit.resolve(running);
       await link.ask('arm', { point, nth, ending: end, delayMs: 0 });
       const timer = setTimeout(hit.resolve, POINT_MS, undefined);
-      const running = await hit.promise;
+      const running = await this.#fed(hit.promise);
       clearTimeout(timer);
       this.#onHit = undefined;
       if (running !== undefined) {
@@ -127,7 +132,7 @@ export class Injector {
       await link.ask('disarm', {});
       this.#figures.pointsMissed += 1;
     }
-    const { running } = await link.ask('endThread', { end });
+    const { running } = await this.#fed(link.ask('endThread', { end }));
     if (running > 0) this.#figures.killsInFlight += 1;
     ledger.excuseEnds();
   }
@@ -136,7 +141,8 @@ export class Injector {
     const { link, ledger } = this.#options;
     ledger.excuseBegins();
     const hit = await this.#atPoint(point, nth, delayMs);
-    const inFlight = ledger.outstanding > 0;
+    if (!hit) await this.#busy();
+    const inFlight = hit || ledger.outstanding > 0;
     if (!hit) await link.kill();
     this.#killed(hit ? point : 'random', inFlight);
     await this.#back(point === 'recovery' ? nth : 0);
@@ -149,7 +155,7 @@ export class Injector {
     if (point === 'random' || point === 'recovery') return false;
     // It may end before it answers.
     link.ask('arm', { point, nth, ending: 'process', delayMs }).catch(() => undefined);
-    const ended = await link.endsWithin(POINT_MS);
+    const ended = await this.#fed(link.endsWithin(POINT_MS));
     if (!ended) this.#figures.pointsMissed += 1;
     return ended;
   }
@@ -178,6 +184,24 @@ export class Injector {
     }
     if (!link.isUp) await link.start();
     this.#figures.backMs.push(Math.round(performance.now() - from));
+  }
+
+  /** Keeps work under way while something is waited for. */
+  async #fed<T>(waited: Promise<T>): Promise<T> {
+    const { ledger, feed } = this.#options;
+    const timer = setInterval(() => {
+      if (ledger.outstanding < MIN_OUTSTANDING) feed();
+    }, LOOK_MS);
+    return waited.finally(() => clearInterval(timer));
+  }
+
+  /** Resolves when messages are under way, or after a while without any. */
+  async #busy(): Promise<void> {
+    const { ledger, feed } = this.#options;
+    for (let looks = 0; looks < BUSY_LOOKS && ledger.outstanding === 0; looks++) {
+      feed();
+      await delay(LOOK_MS);
+    }
   }
 
   /** Every write that makes a file longer fails with EFBIG, in the whole process. */

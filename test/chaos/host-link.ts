@@ -60,7 +60,7 @@ export class HostLink {
     return this.#child?.pid ?? 0;
   }
 
-  /** Starts a process; resolves when it is up. `recovery`: the delivery taken over at which it kills itself. */
+  /** Starts a process; resolves when it is up, or has ended. `recovery`: the delivery taken over at which it kills itself. */
   async start(recovery = 0): Promise<void> {
     const { config, directory, execArgv = [] } = this.#options;
     const clean = Object.entries(process.env).filter(

@@ -9,10 +9,12 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { BroadcastChannel, type Worker } from 'node:worker_threads';
 import type { Supervisor } from '../../src/main/api.ts';
+import { ChannelManager } from '../../src/main/channels/index.ts';
 import { createRealSupervisor } from '../../src/main/cli/host.ts';
 import { serve } from '../../src/main/cli/serve.ts';
 import type { InboundMessage } from '../../src/protocol/index.ts';
 import { codeOf } from '../../src/protocol/index.ts';
+import { around } from './around.ts';
 import { InProcessChannel } from './in-process-channel.ts';
 import { KillPoints } from './kill-points.ts';
 import { leftInProcess } from './leftovers.ts';
@@ -82,10 +84,15 @@ process.on('exit', (code) => {
   writeFileSync(join(directory, LEFT_FILE), JSON.stringify({ code, workers: workers.size, before, after }));
 });
 
-async function openChannel(of: Supervisor, name: InProcess): Promise<void> {
-  const channel = new InProcessChannel(name, tell);
-  channels.set(name, channel);
-  await of.channels.get(name)?.start(channel, { name });
+/** The configuration knows no channels but the built-in ones: a manager that is given one of these names gets ours instead. */
+function replaceChannels(): void {
+  around(ChannelManager.prototype, 'start', (call, [channel, o]) => {
+    const name = IN_PROCESS.find((one) => one === (o as { readonly name: string }).name);
+    if (name === undefined) return call([channel, o]);
+    const own = new InProcessChannel(name, tell);
+    channels.set(name, own);
+    return call([own, o]);
+  });
 }
 
 async function take(message: ToHost): Promise<void> {
@@ -190,6 +197,7 @@ function resources(): Resources {
 }
 
 points.install(Number(recovery));
+replaceChannels();
 // It ends the process itself, so that nothing below it would come to be.
 await serve({ config }, async (resolved, o) => {
   const created = await createRealSupervisor(resolved, o);
@@ -197,7 +205,6 @@ await serve({ config }, async (resolved, o) => {
   const start = created.start.bind(created);
   created.start = async () => {
     await start();
-    for (const name of IN_PROCESS) await openChannel(created, name);
     process.on('message', (message: ToHost) => void take(message));
     const url = created.channels.get('web') && created.channels.list().find(({ name }) => name === 'web')?.url;
     await tell({ type: 'up', url: url ?? '' });

@@ -18,7 +18,7 @@ interface ErrorBody {
 
 export class HttpClient implements Client {
   readonly #link: HostLink;
-  readonly #agent = new Agent({ keepAlive: true, maxSockets: 256 });
+  readonly #agent = new Agent({ keepAlive: true });
   readonly #underWay = new Set<ClientRequest>();
   #url = '';
 

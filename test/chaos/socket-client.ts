@@ -1,5 +1,4 @@
 /** Owns a client of the gateway's WebSocket: one connection, several messages under way on it, in the order they were sent. */
-import { once } from 'node:events';
 import { WebSocket } from 'ws';
 import { ANSWER_MS, type Client, type Result } from './client.ts';
 import type { HostLink } from './host-link.ts';
@@ -84,12 +83,7 @@ export class SocketClient implements Client {
     while (!this.#closed) {
       const url = await this.#link.url;
       const socket = new WebSocket(`${url.replace('http', 'ws')}/ws`);
-      socket.on('error', () => undefined); // its close follows
-      const opened = await Promise.race([
-        once(socket, 'open').then(() => true),
-        once(socket, 'close').then(() => false),
-      ]);
-      if (!opened) continue;
+      if (!(await opened(socket))) continue;
       this.#socket = socket;
       this.#connections += 1;
       this.#answered.clear();
@@ -129,4 +123,13 @@ export class SocketClient implements Client {
         asked?.resolve({ kind: error?.id === undefined ? 'refused' : 'failed', code: error?.code ?? 'no code' });
     }
   }
+}
+
+/** Resolves to whether it opened. */
+function opened(socket: WebSocket): Promise<boolean> {
+  return new Promise((resolve) => {
+    socket.on('error', () => undefined); // its close follows
+    socket.once('open', () => resolve(true));
+    socket.once('close', () => resolve(false));
+  });
 }
