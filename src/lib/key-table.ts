@@ -10,7 +10,9 @@ export class KeyTable<T> {
   readonly #values: (T | undefined)[] = [];
   /** The key that each place has, or will give to its next value. */
   readonly #keys: number[] = [];
+  /** Places without a value. Not popped: a list that runs empty gives its store up, and would be given a new one with the next. */
   readonly #free: number[] = [];
+  #freeCount = 0;
   #size = 0;
 
   get size(): number {
@@ -18,7 +20,11 @@ export class KeyTable<T> {
   }
 
   add(value: T): number {
-    const place = this.#free.pop() ?? this.#values.length;
+    let place = this.#values.length;
+    if (this.#freeCount > 0) {
+      this.#freeCount -= 1;
+      place = this.#free[this.#freeCount] ?? place;
+    }
     const key = this.#keys[place] ?? place;
     this.#keys[place] = key;
     this.#values[place] = value;
@@ -38,7 +44,8 @@ export class KeyTable<T> {
     if (value === undefined) return undefined;
     this.#values[place] = undefined;
     this.#keys[place] = key + PLACES;
-    this.#free.push(place);
+    this.#free[this.#freeCount] = place;
+    this.#freeCount += 1;
     this.#size -= 1;
     return value;
   }
