@@ -142,6 +142,7 @@ export class DeliveryEngine {
 
   #queue(delivery: Delivery): void {
     const { mailbox } = delivery;
+    if (mailbox.begin(delivery)) return this.roster.place(delivery);
     mailbox.push(delivery);
     if (!mailbox.active) this.#next(mailbox);
     else if (delivery.mode === 'steer' || delivery.mode === 'interrupt') this.#intrude(delivery, mailbox.active);

@@ -42,6 +42,16 @@ export class Mailbox<T> {
     return this.size === 0 && !this.sending;
   }
 
+  /**
+   * Makes a delivery the active one when nothing is before it; false when it has to wait. Past the queue: one that runs empty gives
+   * its store up, and would be given a new one for each message.
+   */
+  begin(delivery: T): boolean {
+    if (this.active || this.#queue.length > 0) return false;
+    this.active = delivery;
+    return true;
+  }
+
   push(delivery: T): void {
     this.#queue.push(delivery);
   }

@@ -74,6 +74,8 @@ export class Roster {
       return;
     }
     delivery.runtime = lane.runtime;
+    // Past the queue, as in Mailbox.begin.
+    if (lane.ready.length === 0 && this.#mayBegin(lane)) return this.#begin(delivery, lane);
     lane.ready.push(delivery);
     this.#pump(lane);
   }
@@ -121,11 +123,19 @@ export class Roster {
   }
 
   #pump(lane: RuntimeLane): void {
-    while (lane.status === 'up' && lane.inFlight < this.#options.maxTurns) {
+    while (this.#mayBegin(lane)) {
       const delivery = lane.ready.shift();
       if (!delivery) return;
-      lane.inFlight += 1;
-      this.#options.begin(delivery, lane);
+      this.#begin(delivery, lane);
     }
+  }
+
+  #mayBegin({ status, inFlight }: RuntimeLane): boolean {
+    return status === 'up' && inFlight < this.#options.maxTurns;
+  }
+
+  #begin(delivery: Delivery, lane: RuntimeLane): void {
+    lane.inFlight += 1;
+    this.#options.begin(delivery, lane);
   }
 }
