@@ -38,6 +38,11 @@ const BENCHES: readonly Bench[] = [
     short: { args: ['--runs', '1', '--crashes', '5'] },
   },
   {
+    name: 'carriers',
+    asks: 'what a process of its own costs an agent, beside a thread of its own',
+    short: { args: ['--rounds', '1', '--turns', '500', '--seconds', '1'] },
+  },
+  {
     name: 'durable',
     asks: 'what a journal on disk costs, beside one in memory, one transaction a message and the disk itself',
     short: { args: ['--rounds', '1'] },
