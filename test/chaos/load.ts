@@ -11,7 +11,7 @@ export interface LoadOptions {
   readonly sessions: Iterable<PlannedSession>;
   readonly lanes: number;
   readonly ledger: Ledger;
-  /** A client for a lane that needs one of a way; those of a way may be one. */
+  /** A client for a lane that needs its first one of a way; those of a way may be one. */
   client(way: Way): Client;
 }
 
@@ -72,8 +72,11 @@ export class Load {
   }
 
   async #lane(sessions: Iterator<PlannedSession>): Promise<void> {
+    const clients = new Map<Way, Client>();
     for (let next = sessions.next(); next.done !== true; next = sessions.next()) {
-      const client = this.#options.client(next.value.way);
+      const { way } = next.value;
+      const client = clients.get(way) ?? this.#options.client(way);
+      clients.set(way, client);
       await new SessionRun(next.value, client, this.#options.ledger, this.budget).run();
     }
   }

@@ -54,6 +54,8 @@ const CONFIG: OrreryConfig = {
 interface Look {
   readonly at: number;
   readonly rssMb: number;
+  /** Of main, after a collection. */
+  readonly heapMb: number;
   readonly threads: number;
   readonly files: number;
   readonly sockets: number;
@@ -106,12 +108,21 @@ function* endless(): Iterable<PlannedSession> {
 
 async function look(): Promise<void> {
   const at = elapsed();
-  const { handles } = await link.ask('resources', { collect: true });
+  const { handles, heapBytes } = await link.ask('resources', { collect: true });
   const figures = figuresOf(link.pid);
   if (!figures) throw new Error('The host is gone');
   const { rssBytes, threads, files, sockets } = figures;
   const all = Object.values(handles).reduce((sum, count) => sum + count, 0);
-  looks.push({ at, rssMb: rssBytes / MB, threads, files, sockets, handles: all, ports: handles['MessagePort'] ?? 0 });
+  looks.push({
+    at,
+    rssMb: rssBytes / MB,
+    heapMb: heapBytes / MB,
+    threads,
+    files,
+    sockets,
+    handles: all,
+    ports: handles['MessagePort'] ?? 0,
+  });
 }
 
 function finish(): never {
@@ -123,12 +134,13 @@ function finish(): never {
   const rise = (memory.at(-1)?.value ?? 0) - (memory[0]?.value ?? 0);
   const step = Math.max(1, Math.floor(looks.length / 20));
   printTable(
-    ['minute', 'RSS MB', 'threads', 'files', 'sockets', 'handles', 'ports'],
+    ['minute', 'RSS MB', "main's heap MB", 'threads', 'files', 'sockets', 'handles', 'ports'],
     looks
       .filter((_, i) => i % step === 0 || i === looks.length - 1)
       .map((one) => [
         (one.at / MINUTE).toFixed(1),
         one.rssMb.toFixed(1),
+        one.heapMb.toFixed(1),
         ...(['threads', 'files', 'sockets', 'handles', 'ports'] as const).map((key) => String(one[key])),
       ]),
   );
