@@ -114,15 +114,16 @@ export class Injector {
     ledger.excuseBegins();
     this.#figures.threadKills += 1;
     if (point !== 'random') {
-      const hit = Promise.withResolvers<number | undefined>();
-      this.#onHit = ({ running }) => hit.resolve(running);
+      const hit = Promise.withResolvers<boolean>();
+      this.#onHit = () => hit.resolve(true);
       await link.ask('arm', { point, nth, ending: end, delayMs: 0 });
-      const timer = setTimeout(hit.resolve, POINT_MS, undefined);
-      const running = await this.#fed(hit.promise);
+      const timer = setTimeout(hit.resolve, POINT_MS, false);
+      const isHit = await this.#fed(hit.promise);
       clearTimeout(timer);
       this.#onHit = undefined;
-      if (running !== undefined) {
-        this.#count(point, running > 0);
+      if (isHit) {
+        // Who comes to a step is under way.
+        this.#count(point, true);
         // Its end takes a while to be noticed.
         await delay(LOOK_MS);
         await link.ask('ready', {});

@@ -63,8 +63,7 @@ threads.onmessage = (event: unknown) => {
   if (message.type === 'here') byThread.set(message.thread, message.runtime);
   else {
     points.disarm();
-    const running = slotOf(message.thread)?.running ?? 0;
-    void tell({ type: 'hit', point: message.point, ending: message.ending, running });
+    void tell({ type: 'hit', point: message.point, ending: message.ending });
     if (message.ending === 'terminate') void workerOf(message.thread)?.terminate();
   }
 };

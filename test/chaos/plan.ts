@@ -4,9 +4,9 @@
  */
 import { Random } from './random.ts';
 
-/** `count` and `lone` are one module, on shared threads and on a dedicated one; `model` asks a model server. */
-export type AgentName = 'count' | 'lone' | 'echo' | 'model';
-export const AGENT_NAMES: readonly AgentName[] = ['count', 'lone', 'echo', 'model'];
+/** `count`, `other` and `lone` are one module, on shared threads and on a dedicated one; `model` asks a model server. */
+export type AgentName = 'count' | 'other' | 'lone' | 'echo' | 'model';
+export const AGENT_NAMES: readonly AgentName[] = ['count', 'other', 'lone', 'echo', 'model'];
 
 /**
  * `chat` and `completions` are the gateway's HTTP routes, `socket` its WebSocket; `keyed` and `keyless` are channels inside

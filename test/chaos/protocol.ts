@@ -42,7 +42,7 @@ export type ToHost =
 export type FromHost =
   | { readonly type: 'up'; readonly url: string }
   | { readonly type: 'answer'; readonly n: number; readonly value?: unknown; readonly error?: string }
-  | { readonly type: 'hit'; readonly point: string; readonly ending: Ending; readonly running: number }
+  | { readonly type: 'hit'; readonly point: string; readonly ending: Ending }
   | { readonly type: 'accepted'; readonly channel: InProcess; readonly id: string; readonly accepted: Accepted }
   | { readonly type: 'refused'; readonly channel: InProcess; readonly id: string; readonly code: string }
   | {

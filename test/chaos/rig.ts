@@ -112,6 +112,7 @@ function withAgents(config: OrreryConfig, baseUrl: string, dataDir: string): Orr
     ...config,
     agents: {
       count: { ...counting, replicas: 2 },
+      other: counting,
       lone: { ...counting, isolation: 'dedicated', limits: { maxHeapMb: 96 } },
       echo: { use: 'builtin:echo' },
       model: { model: 'openai-compatible:chaos', baseUrl },
