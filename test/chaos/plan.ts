@@ -162,10 +162,10 @@ function threadFaults(count: number, random: Random): readonly Fault[] {
 }
 
 function processFaults(count: number, random: Random): readonly Fault[] {
-  // Half of them at a step, half at random; the steps of a run differ by its seed until it has enough for all.
-  const points = cycle([...MAIN_POINTS, ...THREAD_POINTS, 'recovery'] as const, Math.ceil(count / 2), random);
+  // Two of three at a step, the others at random; the steps of a run differ by its seed until it has enough for all.
+  const points = cycle([...MAIN_POINTS, ...THREAD_POINTS, 'recovery'] as const, count, random);
   return times(count, (i): Fault => {
-    const point = i % 2 === 0 ? (points[i / 2] ?? 'random') : 'random';
+    const point = i % 3 === 2 ? 'random' : (points[i - Math.floor(i / 3)] ?? 'random');
     // Few messages are tried again or given up, and few are left to be taken over.
     const nth = ['retrying', 'dead', 'recovery'].includes(point) ? random.whole(1, 2) : random.whole(1, 20);
     // At once, before anything of the step is written, or when it has been.

@@ -143,7 +143,11 @@ function finish(): never {
         (one.at / MINUTE).toFixed(1),
         one.rssMb.toFixed(1),
         one.heapMb.toFixed(1),
-        ...(['threads', 'files', 'sockets', 'handles', 'ports'] as const).map((key) => String(one[key])),
+        String(one.threads),
+        String(one.files),
+        String(one.sockets),
+        String(one.handles),
+        String(one.ports),
       ]),
   );
   const targets: [what: string, measured: string, holds: boolean][] = [
