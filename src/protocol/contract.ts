@@ -195,6 +195,12 @@ export const SLOT_WORD = {
   blamed: 4,
   /** Loop utilization between the last two heartbeats, in thousandths. Child processes only: a thread's can be asked for. */
   utilization: 5,
+  /**
+   * The turns that this code may have belonged to, from one to another, as `begun` counts them: one turn, or those of the agent that were
+   * begun before the loop turned again. 0 for code that no turn started.
+   */
+  blamedFrom: 6,
+  blamedTo: 7,
 } as const;
 export const SLOT_WORDS = 8;
 

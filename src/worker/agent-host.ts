@@ -77,6 +77,10 @@ export class AgentHost implements AgentHostContract {
   #releasing = false;
   #marked = false;
   #turnedAt = 0;
+  /** How often the loop was seen to have turned. */
+  #loop = 0;
+  /** Turns begun, as the slot's word has it. */
+  #begun = 0;
   #collector: ((outcomes: WireOutcomes) => void) | undefined;
   #handing = false;
   #windows = 0;
@@ -156,7 +160,7 @@ export class AgentHost implements AgentHostContract {
         continue;
       }
       // Main numbers turns as it sends them: one that is dropped here must not shift the count of those behind it.
-      this.#parts.words.add(SLOT_WORD.begun, 1);
+      this.#countBegun();
       this.#settle({ turn, error: toWire(cancelError(cause)), streamed: false }, { open: Infinity });
     }
     return Promise.resolve();
@@ -245,6 +249,7 @@ export class AgentHost implements AgentHostContract {
     const now = performance.now();
     if (!this.#marked) {
       this.#marked = true;
+      this.#loop += 1;
       this.#turnedAt = now;
       setImmediate(() => {
         this.#marked = false;
@@ -275,7 +280,7 @@ export class AgentHost implements AgentHostContract {
   }
 
   #begin(request: TurnRequest, window: ReceiptWindow, offered: readonly JoinedMessage[] = NOTHING_OFFERED): void {
-    this.#parts.words.add(SLOT_WORD.begun, 1);
+    const place = this.#countBegun();
     const runtime = this.#runtimes.get(request.runtime);
     if (!runtime || this.#stopped) {
       const error = new OrreryError('ORRERY_SLOT_NOT_READY', `Agent ${request.runtime} is not running in this slot`);
@@ -286,6 +291,8 @@ export class AgentHost implements AgentHostContract {
     let turn: AgentTurn;
     try {
       turn = runtime.open(request, deltas);
+      turn.place = place;
+      turn.loop = this.#loop;
     } catch (error) {
       // The session could not be read; the other turns of the batch are not to blame.
       this.#settle({ turn: request.turn, error: toWire(error), streamed: false }, window);
@@ -309,6 +316,12 @@ export class AgentHost implements AgentHostContract {
         this.#settle({ turn: request.turn, error: toWire(error), streamed: deltas?.used ?? false }, window);
       },
     );
+  }
+
+  #countBegun(): number {
+    this.#begun += 1;
+    this.#parts.words.store(SLOT_WORD.begun, this.#begun);
+    return this.#begun;
   }
 
   #settle(outcome: TurnOutcome, window: ReceiptWindow): void {

@@ -6,7 +6,7 @@ import type { Logger } from 'pino';
 import { KeyTable } from '../lib/key-table.ts';
 import { type AgentSpec, OrreryError, type Reply, type TurnRequest, asOrreryError } from '../protocol/index.ts';
 import type { AgentDefinition, AgentTokens } from './agent.ts';
-import { type RunAs, runnerOf } from './blame.ts';
+import { Authorship } from './blame.ts';
 import type { DeltaStream } from './deltas.ts';
 import type { Commit, SearchOptions, SessionKey, SessionStore, StoredModelMessage } from './sessions/store.ts';
 import type { ThreadTokens } from './tokens.ts';
@@ -21,7 +21,7 @@ export class AgentRuntime implements TurnOwner {
   readonly #threadTokens: ThreadTokens;
   #tokens: AgentTokens | undefined;
   #log: Logger | undefined;
-  readonly #runAs: RunAs;
+  readonly #authorship: Authorship;
   readonly #running = new KeyTable<AgentTurn>();
   #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
@@ -37,7 +37,7 @@ export class AgentRuntime implements TurnOwner {
   ) {
     this.spec = spec;
     this.#epoch = epoch;
-    this.#runAs = runnerOf(spec.number);
+    this.#authorship = new Authorship(spec.number);
     this.#agent = agent;
     this.#store = store;
     this.#parentLog = log;
@@ -69,7 +69,7 @@ export class AgentRuntime implements TurnOwner {
 
   async start(): Promise<void> {
     try {
-      await this.#runAs(() => this.#agent.start?.(this));
+      await this.#authorship.run(() => this.#agent.start?.(this));
     } catch (error) {
       throw new OrreryError(
         'ORRERY_AGENT_START',
@@ -108,7 +108,7 @@ export class AgentRuntime implements TurnOwner {
     }
     const key = this.#running.add(turn);
     try {
-      const reply = await this.#runAs(() => runTurn(this.#agent, turn));
+      const reply = await this.#authorship.runTurn(turn.place, turn.loop, () => runTurn(this.#agent, turn));
       const commit = this.#commitOf(turn, reply);
       // A wait for what is there already would cost each turn two more rounds of the microtask queue.
       const stored = this.#store.commitSoon ? await this.#store.commitSoon(commit) : this.#store.commit(commit);
@@ -148,9 +148,11 @@ export class AgentRuntime implements TurnOwner {
       await within(idle, timeoutMs);
       for (const turn of this.#running.values()) turn.abort(error);
     }
-    const stopped = this.#runAs(async () => this.#agent.stop?.(this)).catch((cause: unknown) => {
-      this.log.error({ err: cause }, 'the stop of the agent threw');
-    });
+    const stopped = this.#authorship
+      .run(async () => this.#agent.stop?.(this))
+      .catch((cause: unknown) => {
+        this.log.error({ err: cause }, 'the stop of the agent threw');
+      });
     // At least a moment: an agent whose turns took the whole deadline may still say goodbye.
     const ended = await within(stopped, Math.max(MIN_STOP_MS, deadline - Date.now()));
     if (!ended) this.log.warn({ timeoutMs }, 'the stop of the agent did not end in time');

@@ -71,6 +71,10 @@ export class AgentTurn implements LoopTurn {
   #taken: readonly UserMessage[] = NOTHING_SAID;
   #transcript: readonly NewMessage[] | undefined;
   #message: UserMessage | undefined;
+  /** Its place among the turns that its slot's generation began: by it a dying thread says which turn did it. */
+  place = 0;
+  /** How often the loop had turned when it began. */
+  loop = 0;
   /** Further deliveries that this turn answers: those that were joined to it, then those that were steered into it and taken. */
   readonly joined: DeliveryId[];
   /** What the transcript's tokens were counted with. */

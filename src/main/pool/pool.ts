@@ -46,16 +46,25 @@ const ENTRY = new URL(`../../worker/entry${import.meta.url.endsWith('.ts') ? '.t
 
 export class Pool {
   readonly #options: PoolOptions;
-  readonly #pools: Piscina[] = [];
+  readonly #pools = new Set<Piscina>();
   readonly #slots: Slot[] = [];
   readonly #shared: Slot[] = [];
+  /** Gives the threads of a quarantine slot back. */
+  readonly #resting = new Map<Slot, () => Promise<void>>();
   #closed = false;
 
   constructor(options: PoolOptions) {
     this.#options = options;
     if (options.threads === 0) return;
     const piscina = this.#piscina(options.threads, options.maxHeapMb, scrubbedEnv(options.env));
-    for (let i = 0; i < options.threads; i++) this.#shared.push(this.#threadSlot(piscina, `shared-${i}`, 'shared'));
+    for (let i = 0; i < options.threads; i++)
+      this.#shared.push(
+        this.#slot(
+          `shared-${i}`,
+          'shared',
+          this.#onThread(() => piscina),
+        ),
+      );
   }
 
   get slots(): readonly Slot[] {
@@ -69,13 +78,70 @@ export class Pool {
   /** Adds a slot with a thread, a heap limit and an environment of its own. */
   dedicated(options: OwnSlotOptions): Slot {
     const piscina = this.#piscina(1, options.maxHeapMb, scrubbedEnv(this.#options.env, options.env));
-    return this.#threadSlot(piscina, options.label, 'dedicated');
+    return this.#slot(
+      options.label,
+      'dedicated',
+      this.#onThread(() => piscina),
+    );
+  }
+
+  /** Adds a shared slot to those that were there from the start. */
+  further(label: string): Slot {
+    const { maxHeapMb, env } = this.#options;
+    const piscina = this.#piscina(1, maxHeapMb, scrubbedEnv(env));
+    return this.#slot(
+      label,
+      'shared',
+      this.#onThread(() => piscina),
+    );
+  }
+
+  /**
+   * Adds a slot for trials: on a thread, which it has only from its start until {@link rest}, or in a process. Its heap limit and
+   * environment are those of the agents that it is for.
+   */
+  quarantine(options: OwnSlotOptions, place: 'thread' | 'process'): Slot {
+    if (place === 'process') return this.#slot(options.label, 'process', this.#inProcess(options), true);
+    let piscina: Piscina | undefined;
+    const env = scrubbedEnv(this.#options.env, options.env);
+    const launch = this.#onThread(() => (piscina ??= this.#piscina(1, options.maxHeapMb, env)));
+    const slot = this.#slot(options.label, 'shared', launch, true);
+    this.#resting.set(slot, async () => {
+      const used = piscina;
+      piscina = undefined;
+      if (!used) return;
+      this.#pools.delete(used);
+      await used.destroy();
+    });
+    return slot;
+  }
+
+  /** Ends the thread of a quarantine slot that was stopped. */
+  async rest(slot: Slot): Promise<void> {
+    await this.#resting.get(slot)?.();
   }
 
   /** Adds a slot with a process of its own, which nothing that happens in it can reach out of. */
-  process({ label, maxHeapMb, env }: OwnSlotOptions): Slot {
+  process(options: OwnSlotOptions): Slot {
+    return this.#slot(options.label, 'process', this.#inProcess(options));
+  }
+
+  /** Ends every thread and process that is left. Slots are stopped before: a pool that is closed under residents kills them. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    const cause = new OrreryError('ORRERY_CLOSED', 'The pool was closed');
+    for (const slot of this.#slots) slot.kill(cause);
+    await Promise.all(this.#slots.map((slot) => slot.ended));
+    await Promise.all([...this.#pools].map((pool) => pool.destroy()));
+  }
+
+  #onThread(piscina: () => Piscina): Launch {
+    return (task) => new ThreadCarrier(piscina(), task, this.#options.images?.() ?? {});
+  }
+
+  #inProcess({ label, maxHeapMb, env }: OwnSlotOptions): Launch {
     const { log, children = NO_BOOK } = this.#options;
-    return this.#slot(label, 'process', (task) => {
+    return (task) => {
       try {
         return new ChildCarrier(task, {
           label,
@@ -87,27 +153,15 @@ export class Pool {
       } catch (cause) {
         return stillborn(cause);
       }
-    });
+    };
   }
 
-  /** Ends every thread and process that is left. Slots are stopped before: a pool that is closed under residents kills them. */
-  async close(): Promise<void> {
-    this.#closed = true;
-    const cause = new OrreryError('ORRERY_CLOSED', 'The pool was closed');
-    for (const slot of this.#slots) slot.kill(cause);
-    await Promise.all(this.#slots.map((slot) => slot.ended));
-    await Promise.all(this.#pools.map((pool) => pool.destroy()));
-  }
-
-  #threadSlot(piscina: Piscina, label: string, isolation: SlotIsolation): Slot {
-    return this.#slot(label, isolation, (task) => new ThreadCarrier(piscina, task, this.#options.images?.() ?? {}));
-  }
-
-  #slot(label: string, isolation: SlotIsolation, launch: Launch): Slot {
+  #slot(label: string, isolation: SlotIsolation, launch: Launch, quarantine = false): Slot {
     const slot = new Slot({
       label,
       number: this.#slots.length,
       isolation,
+      quarantine,
       // Piscina reopens itself when a closed pool is given a task: nothing may reach it then.
       launch: (task) => {
         if (this.#closed) throw new OrreryError('ORRERY_CLOSED', 'The pool was closed');
@@ -139,7 +193,7 @@ export class Pool {
     });
     // An idle worker's crash is an `error` event, and one without a listener ends the process.
     piscina.on('error', (error: unknown) => this.#options.log.error({ err: error }, 'a pool thread failed while idle'));
-    this.#pools.push(piscina);
+    this.#pools.add(piscina);
     return piscina;
   }
 }

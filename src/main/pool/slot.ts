@@ -35,10 +35,17 @@ export interface SlotEnd {
   readonly error: OrreryError;
   /** The number of the agent runtime whose code threw or exited, where the thread could still tell. */
   readonly blamed: number | undefined;
+  /** The turns that this code may have belonged to, by their places among those that were begun: mostly one. Undefined for code of no turn. */
+  readonly blamedTurns: PlaceRange | undefined;
   /** The code that the thread's own `process.exit` was given. */
   readonly exitCode: number | undefined;
   /** How many turns the thread had begun in this generation: later ones were never seen by an agent. */
   readonly begun: number;
+}
+
+export interface PlaceRange {
+  readonly from: number;
+  readonly to: number;
 }
 
 export interface SlotEvents {
@@ -53,6 +60,8 @@ export interface SlotOptions {
   readonly label: string;
   readonly number: number;
   readonly isolation: SlotIsolation;
+  /** Default false. */
+  readonly quarantine?: boolean;
   readonly launch: Launch;
   readonly heartbeatMs: number;
   readonly turnTimeoutMs: number;
@@ -74,6 +83,8 @@ export class Slot {
   readonly label: string;
   readonly number: number;
   readonly isolation: SlotIsolation;
+  /** It runs suspects, one at a time, and is there only while there are some. */
+  readonly quarantine: boolean;
   readonly #options: SlotOptions;
   #state: SlotState = { status: 'exited', generation: 0, exit: 'clean' };
   #remote: Remote | undefined;
@@ -93,6 +104,7 @@ export class Slot {
     this.label = options.label;
     this.number = options.number;
     this.isolation = options.isolation;
+    this.quarantine = options.quarantine ?? false;
   }
 
   /** Whether it lives for one agent. */
@@ -236,6 +248,7 @@ export class Slot {
     this.#remote?.drain();
     await nextTick();
     const blamed = carrier.word(SLOT_WORD.blamed);
+    const blamedTurns = { from: carrier.word(SLOT_WORD.blamedFrom), to: carrier.word(SLOT_WORD.blamedTo) };
     this.#lastExit = exit;
     this.#apply({ type: 'exit', exit });
     this.#remote?.close(error);
@@ -244,6 +257,7 @@ export class Slot {
       exit,
       error,
       blamed: blamed > 0 ? blamed : undefined,
+      blamedTurns: blamedTurns.from > 0 ? blamedTurns : undefined,
       exitCode,
       begun: carrier.word(SLOT_WORD.begun),
     });
