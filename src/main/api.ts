@@ -10,9 +10,11 @@ import type {
 import type { ChannelManager } from './channels/manager.ts';
 import type { AccountSnapshot } from './delivery/account.ts';
 import type { DeadLetter } from './delivery/journal.ts';
+import type { QuarantineSnapshot } from './delivery/quarantine.ts';
 
 export type { AccountSnapshot } from './delivery/account.ts';
 export type { DeadLetter } from './delivery/journal.ts';
+export type { QuarantineSnapshot } from './delivery/quarantine.ts';
 
 export interface AgentStatus {
   readonly name: string;
@@ -62,6 +64,8 @@ export interface Status {
   readonly slots: readonly SlotStatus[];
   readonly channels: readonly ChannelStatus[];
   readonly messages: AccountSnapshot;
+  /** Turns that may have ended their thread, and are run singly. */
+  readonly quarantine: QuarantineSnapshot;
   /** Threads that did not end within 5 s of a kill. */
   readonly zombies: number;
   /** Event-loop delay of the main thread over the last minute at most, in milliseconds. */

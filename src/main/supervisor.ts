@@ -137,6 +137,7 @@ class Host implements Supervisor {
       maxHeld: delivery.maxHeldReplies,
       maxHeldMs: delivery.maxAgeMs,
       pickReplica: rendezvous,
+      quarantine: () => this.#agents.quarantine,
       random: Math.random,
     });
     this.#intake = new Intake({
@@ -257,6 +258,7 @@ class Host implements Supervisor {
       channels: this.#channels.list(),
       account: this.#account,
       journal: this.#journal,
+      quarantine: this.#engine.quarantine.snapshot(),
       zombies: this.#monitor.zombies,
       loopDelayMs: this.#loopDelay.read(),
     });

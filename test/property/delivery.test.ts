@@ -20,7 +20,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       do: fc.constant('crash' as const),
-      slot: fc.nat(1),
+      slot: fc.nat(2),
       begun: fc.nat(4),
       intended: fc.boolean(),
     }),
@@ -52,7 +52,7 @@ async function play(steps: readonly Step[], slots: number, maxTurnsPerAgent: num
   return end();
 
   function running(): readonly TurnRequest[] {
-    return d.slots.flatMap((slot) => [...slot.running.values()]);
+    return d.all.flatMap((slot) => [...slot.running.values()]);
   }
 
   async function apply(s: Step): Promise<void> {
@@ -67,8 +67,9 @@ async function play(steps: readonly Step[], slots: number, maxTurnsPerAgent: num
         break;
       }
       case 'crash': {
-        const slot = d.slots[s.slot % d.slots.length];
-        if (slot) await d.crash(slot, { begun: s.begun, intended: s.intended });
+        const slot = d.all[s.slot % d.all.length];
+        if (slot === d.quarantine.slot) await d.crashTrial({ begun: s.begun, intended: s.intended });
+        else if (slot) await d.crash(slot, { begun: s.begun, intended: s.intended });
         break;
       }
       case 'cancel': {
@@ -111,7 +112,7 @@ async function play(steps: readonly Step[], slots: number, maxTurnsPerAgent: num
   }
 
   function end(): string | undefined {
-    const begun = d.slots.flatMap((slot) => slot.begun);
+    const { begun } = d;
     for (const [session, texts] of arrived) {
       // Each is heard of exactly once, and what was not cancelled in the order in which it came.
       const answers = d.origin.answers.filter(({ to }) => to.startsWith(`${session}:`)).map(({ to }) => to);

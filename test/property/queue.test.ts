@@ -46,7 +46,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({
       do: fc.constant('crash' as const),
-      slot: fc.nat(1),
+      slot: fc.nat(2),
       begun: fc.nat(4),
       intended: fc.boolean(),
     }),
@@ -82,7 +82,7 @@ class Play {
 
   constructor(slots: number, maxTurnsPerAgent: number) {
     this.#d = new DeliveryUnderTest({ slots, maxTurnsPerAgent, mailboxSize: MAILBOX_SIZE });
-    for (const slot of this.#d.slots) {
+    for (const slot of this.#d.all) {
       const offer = slot.steer.bind(slot);
       slot.steer = (turn, messages) => {
         const settled = messages.findIndex(({ id }) => this.#commits.has(id));
@@ -110,12 +110,12 @@ class Play {
   }
 
   #running(): readonly TurnRequest[] {
-    return this.#d.slots.flatMap((slot) => [...slot.running.values()]);
+    return this.#d.all.flatMap((slot) => [...slot.running.values()]);
   }
 
   async #apply(s: Step): Promise<void> {
     if (s.do === 'send') return this.#send(s);
-    if (s.do === 'crash') return this.#crash(this.#d.slots[s.slot % this.#d.slots.length], s.intended, s.begun);
+    if (s.do === 'crash') return this.#crash(this.#d.all[s.slot % this.#d.all.length], s.intended, s.begun);
     if (s.do === 'cancel') return this.#cancel(s.pick);
     const turns = this.#running();
     const turn = turns[s.pick % Math.max(1, turns.length)];
@@ -159,8 +159,8 @@ class Play {
   async #crash(slot: FakeSlot | undefined, intended: boolean, begun: number): Promise<void> {
     if (!slot) return;
     slot.cancelled.length = 0;
-    if (!intended) for (const turn of slot.running.values()) this.#charge(turn);
-    await this.#d.crash(slot, { begun, intended });
+    if (slot === this.#d.quarantine.slot) await this.#d.crashTrial({ begun, intended });
+    else await this.#d.crash(slot, { begun, intended });
   }
 
   #charge({ id, joined = [] }: TurnRequest): void {
@@ -224,7 +224,7 @@ class Play {
   }
 
   #slotOf(turn: TurnRequest): FakeSlot {
-    const slot = this.#d.slots.find(({ running }) => running.get(turn.id) === turn);
+    const slot = this.#d.all.find(({ running }) => running.get(turn.id) === turn);
     if (!slot) throw new Error('the turn does not run');
     return slot;
   }
@@ -233,8 +233,8 @@ class Play {
     if (this.#twice !== undefined) return this.#twice;
     const sessions = this.#running().map((turn) => turn.session);
     if (new Set(sessions).size !== sessions.length) return `two turns of one session run: ${sessions.join(' ')}`;
-    for (const slot of this.#d.slots) {
-      if (this.#d.engine.roster.running(runtimeOf(slot)) !== slot.running.size)
+    for (const slot of this.#d.all) {
+      if (slot !== this.#d.quarantine.slot && this.#d.engine.roster.running(runtimeOf(slot)) !== slot.running.size)
         return `the roster miscounts ${slot.label}`;
       for (const turn of slot.running.values()) {
         const broken = this.#misfit(turn, slot);
@@ -279,7 +279,7 @@ class Play {
         if (broken !== undefined) return broken;
       }
     }
-    for (const { attempt } of this.#d.slots.flatMap((slot) => slot.begun)) if (attempt > 3) return `attempt ${attempt}`;
+    for (const { attempt } of this.#d.begun) if (attempt > 3) return `attempt ${attempt}`;
     for (const { id, reason, attempts } of this.#d.letters.list()) {
       const made = this.#failures.get(id) ?? 0;
       if (attempts > 3 || (reason === 'exhausted' && made < 3))

@@ -14,6 +14,8 @@ import type { EngineOptions } from '../../src/main/delivery/engine.ts';
 import type { IntakeOptions } from '../../src/main/delivery/intake.ts';
 import type { MemoryLetters } from '../../src/main/delivery/memory-letters.ts';
 import type { TurnHost } from '../../src/main/delivery/lanes.ts';
+import type { Findings, SlotLoss } from '../../src/main/delivery/loss.ts';
+import type { QuarantineHost, Trial, TrialRequest } from '../../src/main/delivery/quarantine.ts';
 import { rendezvous } from '../../src/main/pool/placement.ts';
 import {
   type Accepted,
@@ -51,8 +53,12 @@ export class FakeSlot implements TurnHost {
   /** Every turn that came, in order. */
   readonly begun: TurnRequest[] = [];
 
-  constructor(number = 0) {
+  readonly #all: TurnRequest[];
+
+  /** `all` is given every turn that comes, too. */
+  constructor(number = 0, all: TurnRequest[] = []) {
     this.number = number;
+    this.#all = all;
   }
 
   get label(): string {
@@ -64,6 +70,7 @@ export class FakeSlot implements TurnHost {
     for (const turn of turns) {
       this.running.set(turn.id, turn);
       this.begun.push(turn);
+      this.#all.push(turn);
     }
     return Promise.resolve([]);
   }
@@ -154,6 +161,42 @@ export class TestOrigin implements Origin {
   }
 }
 
+/** Gives one fake slot for trials, at once, and writes down what it is told. */
+export class FakeQuarantine implements QuarantineHost {
+  readonly slot: FakeSlot;
+  /** What was told, in order: `guilty a`, `retry a`, `innocent a`, `unexplained 0`. */
+  readonly told: string[] = [];
+  readonly opened: TrialRequest[] = [];
+  /** While set, no agent starts there. */
+  closed: OrreryError | undefined;
+
+  constructor(slot: FakeSlot) {
+    this.slot = slot;
+  }
+
+  open(request: TrialRequest): Promise<Trial> {
+    this.opened.push(request);
+    if (this.closed) return Promise.reject(this.closed);
+    return Promise.resolve({ host: this.slot, runtime: `${request.runtime}#quarantine` });
+  }
+
+  rest(): void {
+    if (this.slot.running.size > 0) throw new Error('a trial runs');
+  }
+
+  guilty(runtime: string, _: OrreryError, poison: boolean): void {
+    this.told.push(`${poison ? 'guilty' : 'retry'} ${runtime}`);
+  }
+
+  innocent(runtime: string): void {
+    this.told.push(`innocent ${runtime}`);
+  }
+
+  unexplained(slot: number): void {
+    this.told.push(`unexplained ${slot}`);
+  }
+}
+
 /** Intake, journal and engine as the supervisor wires them, with an agent `a` of as many runtimes as there are slots. */
 export class DeliveryUnderTest {
   readonly account: Account = new Account();
@@ -162,6 +205,11 @@ export class DeliveryUnderTest {
   readonly intake: Intake;
   readonly origin: TestOrigin = new TestOrigin();
   readonly slots: readonly FakeSlot[];
+  readonly quarantine: FakeQuarantine;
+  /** The slots, and the one of trials. */
+  readonly all: readonly FakeSlot[];
+  /** Every turn that any of them was given, in order. */
+  readonly begun: TurnRequest[] = [];
   now = 0;
 
   constructor(
@@ -194,6 +242,7 @@ export class DeliveryUnderTest {
       maxHeldMs: 60_000,
       pickReplica: rendezvous,
       random: () => 0,
+      quarantine: () => this.quarantine,
       ...options,
     });
     this.intake = new Intake({
@@ -213,7 +262,9 @@ export class DeliveryUnderTest {
       ...options,
     });
     this.intake.open();
-    this.slots = Array.from({ length: slots }, (_, i) => new FakeSlot(i));
+    this.slots = Array.from({ length: slots }, (_, i) => new FakeSlot(i, this.begun));
+    this.quarantine = new FakeQuarantine(new FakeSlot(99, this.begun));
+    this.all = [...this.slots, this.quarantine.slot];
     for (const slot of this.slots) this.engine.roster.add('a', runtimeOf(slot));
     for (const slot of this.slots) this.up(slot);
   }
@@ -233,25 +284,23 @@ export class DeliveryUnderTest {
   }
 
   /** The slot's generation ends, and a new one begins; `begun` of its turns had begun. */
-  async crash(
-    slot: FakeSlot,
-    o: {
-      begun?: number;
-      intended?: boolean;
-      blamed?: boolean;
-      code?: 'ORRERY_WORKER_EXITED' | 'ORRERY_WORKER_UNRESPONSIVE';
-    } = {},
-  ): Promise<void> {
-    slot.running.clear();
-    this.engine.roster.waiting(runtimeOf(slot));
-    this.engine.slotDown(slot.number, {
-      error: new OrreryError(o.code ?? 'ORRERY_WORKER_EXITED', 'crashed'),
-      blamed: o.blamed === true ? runtimeOf(slot) : undefined,
-      begun: o.begun ?? Infinity,
-      intended: o.intended ?? false,
-    });
+  async crash(slot: FakeSlot, o: Crash = {}): Promise<Findings> {
+    const runtime = runtimeOf(slot);
+    this.#end(slot);
+    this.engine.roster.waiting(runtime);
+    const findings = this.engine.slotDown(slot.number, lossOf(o, runtime));
     slot.generation += 1;
     this.up(slot);
+    await tick();
+    return findings;
+  }
+
+  /** The slot of the trial that runs ends. */
+  async crashTrial(o: Crash = {}): Promise<void> {
+    const { slot } = this.quarantine;
+    this.#end(slot);
+    slot.generation += 1;
+    this.engine.trialDown(slot.number, lossOf(o, 'a'));
     await tick();
   }
 
@@ -274,7 +323,7 @@ export class DeliveryUnderTest {
     text: string = content,
     o: { readonly steered?: number; readonly joined?: boolean } = {},
   ): Promise<void> {
-    await this.#end(content, ({ turn, joined = [] }, { steered }) => {
+    await this.#settle(content, ({ turn, joined = [] }, { steered }) => {
       const taken = (steered.get(turn) ?? []).slice(0, o.steered ?? 0);
       const answers = [...(o.joined === false ? [] : joined), ...taken].map(({ id }) => id);
       const reply = replyOf(text);
@@ -283,11 +332,16 @@ export class DeliveryUnderTest {
   }
 
   async fail(content: string, error: unknown, streamed = false): Promise<void> {
-    await this.#end(content, ({ turn }) => ({ turn, error: toWire(error), streamed }));
+    await this.#settle(content, ({ turn }) => ({ turn, error: toWire(error), streamed }));
   }
 
-  async #end(content: string, outcome: (turn: TurnRequest, slot: FakeSlot) => TurnOutcome): Promise<void> {
-    for (const slot of this.slots) {
+  #end(slot: FakeSlot): void {
+    slot.running.clear();
+    slot.steered.clear();
+  }
+
+  async #settle(content: string, outcome: (turn: TurnRequest, slot: FakeSlot) => TurnOutcome): Promise<void> {
+    for (const slot of this.all) {
       const turn = [...slot.running.values()].find((t) => t.message.content === content);
       if (!turn) continue;
       slot.running.delete(turn.id);
@@ -297,6 +351,34 @@ export class DeliveryUnderTest {
     }
     throw new Error(`No turn with ${content} is running`);
   }
+}
+
+/** How a slot ends in a test. */
+export interface Crash {
+  /** Default: all of them. */
+  readonly begun?: number;
+  readonly intended?: boolean;
+  /** The slot is one agent's own. Default: it is shared. */
+  readonly own?: boolean;
+  /** The slot's agent did it. */
+  readonly blamed?: boolean;
+  readonly blamedTurn?: number;
+  /** The last of several that it may have been. */
+  readonly blamedTo?: number;
+  /** Whose code it was; default: that of the slot's own runtime, if any is blamed. */
+  readonly blamedRuntime?: string;
+  readonly code?: 'ORRERY_WORKER_EXITED' | 'ORRERY_WORKER_UNRESPONSIVE';
+}
+
+function lossOf(o: Crash, runtime: string): SlotLoss {
+  return {
+    error: new OrreryError(o.code ?? 'ORRERY_WORKER_EXITED', 'crashed'),
+    blamed: o.blamedRuntime ?? (o.blamed === true || o.blamedTurn !== undefined ? runtime : undefined),
+    blamedTurns: o.blamedTurn === undefined ? undefined : { from: o.blamedTurn, to: o.blamedTo ?? o.blamedTurn },
+    begun: o.begun ?? Infinity,
+    own: o.own ?? false,
+    intended: o.intended ?? false,
+  };
 }
 
 export function runtimeOf(slot: FakeSlot): string {

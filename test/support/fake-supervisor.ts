@@ -81,6 +81,7 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
         deadBy: { exhausted: 1 },
       },
       zombies: 0,
+      quarantine: { waiting: 0, runs: 0, innocent: 0, poison: 0 },
       loopDelayMs: { p50: 1, p99: 2, max: 3 },
     }),
     readiness: () => (state === 'running' ? { ready: true, reasons: [] } : { ready: false, reasons: [state] }),

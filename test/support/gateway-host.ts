@@ -217,6 +217,7 @@ export class FakeHost implements GatewayHost {
         deadBy: {},
       },
       zombies: 0,
+      quarantine: { waiting: 0, runs: 0, innocent: 0, poison: 0 },
       loopDelayMs: { p50: 0, p99: 0, max: 0 },
     };
   }

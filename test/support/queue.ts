@@ -31,9 +31,9 @@ export async function send(
   return ids;
 }
 
-/** The texts of the turns that the slot was given, those that share one joined with `+`. */
+/** The texts of the turns that were begun, those that share one joined with `+`. */
 export function begun(d: DeliveryUnderTest): readonly string[] {
-  return d.slot.begun.map(({ message, joined = [] }) =>
+  return d.begun.map(({ message, joined = [] }) =>
     [message.content, ...joined.map((other) => other.message.content)].join('+'),
   );
 }

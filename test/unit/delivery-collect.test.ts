@@ -200,15 +200,26 @@ describe('collect', () => {
     expect(d.engine.sessions).toBe(0);
   });
 
-  test('collect - a turn that its slot took along begins again: uncounted when not begun, poison for all when it did it alone', async () => {
+  test('collect - a turn that took its slot along is taken apart: each is tried alone, and only the guilty one dies', async () => {
     const d = new DeliveryUnderTest();
     await send(d, 'collect', ['busy', 'one', 'two']);
     await d.reply('busy');
     await d.crash(d.slot, { begun: 0 });
     expect(d.slot.turn('one')).toMatchObject({ attempt: 1, joined: [{ message: { content: 'two' } }] });
     await d.crash(d.slot, { code: 'ORRERY_WORKER_UNRESPONSIVE' });
-    expect(d.letters.list().map(({ reason }) => reason)).toEqual(['poison', 'poison']);
-    expect(heard(d).slice(1)).toEqual(['one:ORRERY_WORKER_UNRESPONSIVE', 'two:ORRERY_WORKER_UNRESPONSIVE']);
+    expect(begun(d).slice(3)).toEqual(['one']);
+    await d.reply('one');
+    await d.crashTrial({ code: 'ORRERY_WORKER_UNRESPONSIVE' });
+    // Not the first of that thread: something that the first left behind may have done it.
+    await d.crashTrial({ code: 'ORRERY_WORKER_UNRESPONSIVE' });
+    expect(d.begun.slice(3).map(({ message, attempt }) => [message.content, attempt])).toEqual([
+      ['one', 1],
+      ['two', 1],
+      ['two', 1],
+    ]);
+    expect(heard(d).slice(1)).toEqual(['one:one', 'two:ORRERY_WORKER_UNRESPONSIVE']);
+    expect(d.letters.list().map(({ reason }) => reason)).toEqual(['poison']);
+    expect(d.quarantine.told).toEqual(['innocent a', 'guilty a']);
     expect(balanced(d)).toBe(true);
   });
 

@@ -83,9 +83,12 @@ describe('steer', () => {
     const d = new DeliveryUnderTest();
     await send(d, 'steer', ['one', 'two']);
     await d.crash(d.slot, { code: 'ORRERY_WORKER_UNRESPONSIVE' });
+    // The turn may have taken it: which of the two did it is found out.
+    await d.crashTrial({ code: 'ORRERY_WORKER_UNRESPONSIVE' });
     await d.reply('two');
     expect(heard(d)).toEqual(['one:ORRERY_WORKER_UNRESPONSIVE', 'two:two']);
     expect(d.letters.size).toBe(1);
+    expect(d.begun.map(({ attempt }) => attempt)).toEqual([1, 1, 1]);
   });
 
   test('steer - after the death of an innocent slot the turn and the offer are there again, uncounted', async () => {

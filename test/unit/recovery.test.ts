@@ -49,6 +49,12 @@ describe('what an earlier process left', () => {
     ['expires when it is old', { acceptedAt: 8_999 }, 'expired'],
     ['is sent however old when it was committed', { acceptedAt: 0, state: committed() }, undefined],
     ['is given up when its agent is gone', { acceptedAt: 9_999, agent: 'b' }, 'agent-stopped'],
+    [
+      'is given up when the process ended three times under it',
+      { acceptedAt: 9_999, crashes: 3, state: dispatched(1) },
+      'poison',
+    ],
+    ['is run however often the process ended while it waited', { acceptedAt: 9_999, crashes: 9 }, undefined],
     ['is sent when it was committed by an agent that is gone', { agent: 'b', state: committed() }, undefined],
   ])('recovery - %s', (_, over, reason) => {
     const burial = burialOf(pending('x', over), { agents: AGENTS, maxAgeMs: 1_000, now: 10_000 });
@@ -66,10 +72,9 @@ describe('what an earlier process left', () => {
     const late = d.send('late');
     await tick();
     expect(d.origin.heard).toEqual(['was committed']);
-    expect(d.slot.begun.map(({ id, attempt }) => [id, attempt])).toEqual([
-      ['old-two', 2],
-      ['old-four', 2],
-    ]);
+    // The one that a slot had when the process ended is tried alone.
+    expect(d.quarantine.slot.begun.map(({ id, attempt }) => [id, attempt])).toEqual([['old-two', 2]]);
+    expect(d.slot.begun.map(({ id, attempt }) => [id, attempt])).toEqual([['old-four', 2]]);
     await d.reply('two');
     await d.reply('three');
     await late;
@@ -77,6 +82,27 @@ describe('what an earlier process left', () => {
     await d.reply('four');
     expect(d.origin.heard).toEqual(['was committed', 'two', 'three', 'late', 'four']);
     expect(d.account.snapshot()).toMatchObject({ accepted: 1, recovered: 4, answered: 5, pending: 0 });
+  });
+
+  test('recovery - suspects are tried one at a time, in a process after repeated ends, and while they wait no slot has them', async () => {
+    const { d, recovery } = recovering([
+      pending('one', { session: 'one', state: dispatched(1), attempts: 1, crashes: 1 }),
+      pending('two', { session: 'two', state: dispatched(1), attempts: 1, crashes: 2 }),
+      pending('three', { session: 'three', crashes: 2 }),
+    ]);
+    await recovery.recover();
+    await tick();
+    await d.crashTrial();
+    // Guilty of its own: the others are tried all the same.
+    await d.reply('two');
+    await d.reply('three');
+    expect(d.quarantine.opened).toEqual([
+      { runtime: 'a', place: 'thread' },
+      { runtime: 'a', place: 'process' },
+      { runtime: 'a', place: 'process' },
+    ]);
+    expect(d.origin.heard).toEqual(['ORRERY_WORKER_EXITED', 'two', 'three']);
+    expect(d.slot.begun).toEqual([]);
   });
 
   test('recovery - tells the senders of what is not run', async () => {

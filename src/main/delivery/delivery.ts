@@ -18,6 +18,7 @@ import {
 } from '../../protocol/index.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { Origin } from './origin.ts';
+import type { Suspicion } from './suspicion.ts';
 
 /** Why a delivery is given up by its caller or its host. */
 export type AbortCause = Exclude<CancelCause, 'superseded'>;
@@ -54,6 +55,10 @@ export class Delivery {
   superseded = false;
   /** Shares no turn any more: one that it shared was too large for the model's context, and alone it shows whether it is itself. */
   unshared = false;
+  /** It may have ended a slot, or its agent runs nowhere else: it runs in quarantine, and shares no turn meanwhile. */
+  suspicion: Suspicion | undefined;
+  /** Times that it was to be run in quarantine and no slot could be had. */
+  unopened = 0;
   /** The delivery whose turn answered this one as well. */
   by: DeliveryId | undefined;
   /** Characters of the present attempt's text that the listener has. */

@@ -6,17 +6,16 @@
  *     reply            -> committed -> outbox -> answered, with all whom the outcome names
  *     error, retryable -> retrying (holds its session) -> runtime lane again
  *     error            -> dead, and the sender is told
+ *     the slot ended   -> again, uncounted; those who may have ended it are tried singly (quarantine.ts)
  *
  * A turn is known by its lead, the mailbox's active delivery. Others are joined to it when its request is made, and stand in the
  * mailbox again when it ends without an answer for them (docs/decisions/0006-queue-modes.md).
  */
-import { backoffDelayMs } from '../../lib/backoff.ts';
 import {
   type Accepted,
   type DeadReason,
   type DeliveryId,
   type DeliveryListener,
-  ERRORS,
   type InboundMessage,
   type OrreryError,
   type Reply,
@@ -24,19 +23,20 @@ import {
   type TurnKey,
   type TurnOutcome,
   type WireError,
-  isErrorCode,
   toWire,
 } from '../../protocol/index.ts';
-import { type AbortCause, type Death, Delivery, abortion, deadReason, exhaustion, withDetails } from './delivery.ts';
-import { heldMs, isTooLongToHold } from './holding.ts';
+import { Attempts } from './attempts.ts';
+import { type AbortCause, Delivery, abortion } from './delivery.ts';
 import type { PendingDelivery } from './journal.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import { quiet, tell } from './listening.ts';
-import { type SlotLoss, TELLING_ENDS, isSuspect } from './loss.ts';
+import { type Findings, type SlotLoss, TELLING_ENDS, isNamed, isSuspect, sharersOf } from './loss.ts';
 import { type Mailbox, Mailboxes } from './mailbox.ts';
 import type { Origin } from './origin.ts';
+import { Quarantine, type QuarantineHost, type Trial } from './quarantine.ts';
 import { Roster } from './roster.ts';
+import { judge } from './suspicion.ts';
 import { Turns } from './turns.ts';
 
 export interface EngineOptions extends LedgerOptions {
@@ -44,6 +44,8 @@ export interface EngineOptions extends LedgerOptions {
   readonly turnTimeoutMs: number;
   readonly maxTurnsPerAgent: number;
   readonly pickReplica: (session: string, runtimes: readonly RuntimeId[]) => RuntimeId | undefined;
+  /** Who has the slots for suspects; asked for when there is one, since it needs the engine itself. */
+  readonly quarantine: () => QuarantineHost;
 }
 
 const SLOT_ENDED: WireError = { name: 'OrreryError', message: 'Its slot ended', code: 'ORRERY_WORKER_EXITED' };
@@ -54,7 +56,9 @@ export class DeliveryEngine {
   readonly #slots = new Map<number, SlotLane>();
   readonly #ledger: Ledger;
   readonly #turns: Turns;
+  readonly #attempts: Attempts;
   readonly roster: Roster;
+  readonly quarantine: Quarantine;
   /** Deliveries taken over so far. */
   #taken = 0;
 
@@ -64,6 +68,8 @@ export class DeliveryEngine {
       maxTurns: options.maxTurnsPerAgent,
       pickReplica: options.pickReplica,
       begin: (delivery, lane) => this.#begin(delivery, lane),
+      quarantine: (delivery, runtime) => this.quarantine.add(delivery, runtime),
+      takeBack: (runtime) => this.quarantine.take(runtime),
       refuse: (delivery, error) => this.#die(delivery, 'agent-stopped', error),
     });
     this.#ledger = new Ledger(options, (delivery) => this.#mailboxes.release(delivery.mailbox));
@@ -71,6 +77,20 @@ export class DeliveryEngine {
       ledger: this.#ledger,
       abort: (delivery) => this.#die(delivery, ...abortion(delivery.aborted ?? 'cancelled')),
       next: (mailbox) => this.#next(mailbox),
+    });
+    const place = (delivery: Delivery): void => this.roster.place(delivery);
+    this.#attempts = new Attempts({
+      ...options,
+      ledger: this.#ledger,
+      turns: this.#turns,
+      place,
+      die: (delivery, reason, error) => this.#die(delivery, reason, error),
+    });
+    this.quarantine = new Quarantine({
+      host: options.quarantine,
+      run: (delivery, trial) => this.#try(delivery, trial),
+      place,
+      unopened: (delivery, error) => this.#attempts.unopened(delivery, error),
     });
   }
 
@@ -116,8 +136,12 @@ export class DeliveryEngine {
     delivery.attempts = state.status === 'dispatched' ? Math.max(0, attempts - 1) : attempts;
     delivery.adopted = true;
     delivery.crashes = crashes;
-    if (state.status === 'committed') this.#ledger.resend(delivery, state.reply);
-    else this.#queue(delivery);
+    if (state.status === 'committed') return this.#ledger.resend(delivery, state.reply);
+    const isDispatched = state.status === 'dispatched';
+    // No slot has it while it waits, perhaps for its trial: the next end of the process is not its doing.
+    if (isDispatched) this.#options.journal.mark(delivery.id, delivery.state, delivery.attempts);
+    this.quarantine.recovered(delivery, { crashes, dispatched: isDispatched });
+    this.#queue(delivery);
   }
 
   /** Gives up what is in the journal and is not to be run, and tells its sender. */
@@ -191,18 +215,47 @@ export class DeliveryEngine {
     return lane;
   }
 
-  /** Gives back what was with a slot that ended; returns the runtimes of the turns that may have ended it. */
-  slotDown(slot: number, loss: SlotLoss): ReadonlySet<RuntimeId | undefined> {
-    const lane = this.#slots.get(slot);
-    if (!lane) return new Set();
-    const left = lane.reset();
-    const suspects = left.filter((d) => !loss.intended && d.sequence <= loss.begun && isSuspect(d, loss));
-    for (const delivery of left) this.roster.finished(delivery);
-    for (const delivery of left) {
-      if (suspects.includes(delivery)) this.#crashed(delivery, loss.error, suspects.length === 1);
-      else this.#again(this.#turns.dissolve(delivery, ifAborted), SLOT_ENDED);
+  /** Takes back what was with a slot that ended, and says what that shows of whose doing it was. */
+  slotDown(slot: number, loss: SlotLoss): Findings {
+    const left = this.#slots.get(slot)?.reset() ?? [];
+    const turns = left.filter((delivery) => isSuspect(delivery, loss));
+    const sharers = turns.flatMap(sharersOf);
+    const telling = TELLING_ENDS.has(loss.error.code);
+    const alone = sharers.length === 1 && (telling || loss.own || loss.blamed !== undefined);
+    const suspects = sharers.filter(({ aborted }) => !aborted);
+    this.quarantine.suspect(suspects, { of: 'slot', slot, place: 'thread', known: alone });
+    for (const delivery of left) this.roster.finished(delivery, false);
+    for (const delivery of left) if (!turns.includes(delivery)) this.#attempts.again(delivery, SLOT_ENDED);
+    for (const delivery of turns.toReversed()) {
+      if (alone) this.#attempts.crashed(delivery, loss.error, telling);
+      else this.#attempts.again(delivery, toWire(loss.error));
+      this.#forget(delivery);
     }
-    return new Set(suspects.map((delivery) => delivery.runtime));
+    const guilty = alone ? turns[0]?.runtime : undefined;
+    return { guilty, poison: alone && telling, suspects: alone ? 0 : suspects.length };
+  }
+
+  /** The same of a slot that was given for a trial. */
+  trialDown(slot: number, loss: SlotLoss): void {
+    for (const delivery of this.#slots.get(slot)?.reset() ?? []) {
+      const { error, begun, intended } = loss;
+      const verdict = judge({
+        begun: !intended && delivery.sequence <= begun,
+        first: delivery.sequence === 1,
+        named: isNamed(delivery, loss, this.quarantine.trying),
+        telling: TELLING_ENDS.has(error.code),
+        known: delivery.suspicion?.known ?? false,
+        hasAttempts: delivery.attempts < this.#options.maxAttempts,
+      });
+      if (verdict === 'again') {
+        this.quarantine.inconclusive(delivery);
+        this.#attempts.again(delivery, toWire(error));
+      } else {
+        this.#attempts.crashed(delivery, error, verdict === 'poison');
+        this.quarantine.guilty(delivery, error, verdict === 'poison');
+      }
+      this.#forget(delivery);
+    }
   }
 
   outcomes(outcomes: readonly TurnOutcome[], lane: SlotLane): void {
@@ -211,9 +264,10 @@ export class DeliveryEngine {
       if (!delivery) continue;
       lane.delete(delivery);
       quiet(delivery);
-      this.roster.finished(delivery);
+      this.roster.finished(delivery, true);
+      if (delivery.suspicion) this.#tried(delivery, outcome);
       if ('reply' in outcome) this.#committed(delivery, outcome.reply, outcome.answers);
-      else this.#failed(delivery, outcome.error);
+      else this.#attempts.failed(delivery, outcome.error);
     }
   }
 
@@ -245,9 +299,23 @@ export class DeliveryEngine {
     if (delivery) this.roster.place(delivery);
   }
 
-  #begin(delivery: Delivery, runtime: RuntimeLane): void {
-    const lane = runtime.slot;
-    if (!lane) return;
+  #begin(delivery: Delivery, { slot }: RuntimeLane): void {
+    if (slot) this.#dispatch(delivery, slot);
+  }
+
+  /** Begins a trial. Its runtime is none of the roster's, which counts what runs beside others. */
+  #try(delivery: Delivery, { host, runtime }: Trial): void {
+    delivery.runtime = runtime;
+    this.#dispatch(delivery, this.slotUp(host));
+  }
+
+  /** An outcome is the proof of innocence, whatever it is, unless the turn was not begun at all. */
+  #tried(delivery: Delivery, outcome: TurnOutcome): void {
+    if ('error' in outcome && outcome.error.code === 'ORRERY_SLOT_NOT_READY') this.quarantine.inconclusive(delivery);
+    else this.quarantine.cleared(delivery);
+  }
+
+  #dispatch(delivery: Delivery, lane: SlotLane): void {
     delivery.superseded = false;
     this.#ledger.dispatched(delivery, lane.host.number, lane.host.generation);
     delivery.typing = delivery.origin.typing?.(delivery.target);
@@ -261,78 +329,11 @@ export class DeliveryEngine {
     this.#mailboxes.release(mailbox);
   }
 
-  #failed(lead: Delivery, error: WireError): void {
-    const code = isErrorCode(error.code) ? error.code : 'ORRERY_AGENT_FAILED';
-    const { maxAttempts, retry } = this.#options;
-    const { joined, offered } = lead.mailbox;
-    if (code === 'ORRERY_CONTEXT_TOO_LARGE' && (joined.length > 0 || offered > 0)) return this.#unshare(lead, error);
-    if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(this.#turns.dissolve(lead, ifAborted), error, false);
-    if (code === 'ORRERY_SUPERSEDED') return this.#again(this.#turns.dissolve(lead, ifAborted), error);
-    const ended = code === 'ORRERY_CANCELLED' || code === 'ORRERY_INTERRUPTED';
-    if (ended && [lead, ...joined].some(({ aborted }) => aborted)) {
-      // Ended for the sake of some: the others begin again without them.
-      const judge = ({ aborted }: Delivery): Death | undefined => aborted && [deadReason(code), error];
-      return this.#again(this.#turns.dissolve(lead, judge), error);
-    }
-    // Its agent was stopped under it, and comes back.
-    if (code === 'ORRERY_INTERRUPTED') return this.#later(this.#turns.dissolve(lead, ifAborted), error, false);
-    if (ended || !ERRORS[code].retryable) {
-      this.#turns.dissolve(lead, () => [deadReason(code), error]);
-      return;
-    }
-    const isHopeless = isTooLongToHold(error.retryAfterMs, retry);
-    const left = this.#turns.dissolve(lead, (delivery) =>
-      isHopeless || delivery.attempts >= maxAttempts ? exhaustion(delivery, error, 'exhausted') : ifAborted(delivery),
-    );
-    this.#later(left, error, true);
-  }
-
-  /**
-   * Together they were too large for the model's context: each runs alone, uncounted. That is the lead's too when others were only offered, for
-   * the turn may have taken them; they are as they were.
-   */
-  #unshare(lead: Delivery, error: WireError): void {
-    const left = this.#turns.dissolve(lead, ifAborted);
-    for (const delivery of left) delivery.unshared = true;
-    this.#again(left, error);
-  }
-
-  #crashed(lead: Delivery, error: OrreryError, alone: boolean): void {
-    const wire = alone ? withDetails(toWire(error), { agent: lead.agent }) : toWire(error);
-    const poison = alone && TELLING_ENDS.has(error.code);
-    const left = this.#turns.dissolve(lead, (delivery) =>
-      poison || delivery.attempts >= this.#options.maxAttempts
-        ? exhaustion(delivery, wire, alone ? 'poison' : 'exhausted')
-        : ifAborted(delivery),
-    );
-    this.#later(left, wire, true);
-  }
-
   #refused(lead: Delivery, lane: SlotLane, error: unknown): void {
     lane.delete(lead);
-    this.roster.finished(lead);
+    this.roster.finished(lead, true);
+    if (lead.suspicion) this.quarantine.cleared(lead);
     this.#turns.dissolve(lead, () => ['agent-error', toWire(error)]);
-  }
-
-  /** Runs a turn again that did nothing wrong: at once, and without counting. */
-  #again(left: readonly Delivery[], cause: WireError): void {
-    for (const delivery of left) this.#ledger.retrying(delivery, cause, { at: Date.now(), counted: false });
-    const [first] = left;
-    if (first) this.roster.place(first);
-  }
-
-  #later(left: readonly Delivery[], error: WireError, counted: boolean): void {
-    const [first] = left;
-    if (!first) return;
-    const { retry, random, account } = this.#options;
-    const attempts = counted ? first.attempts : first.attempts - 1;
-    const delayMs = heldMs(error.retryAfterMs ?? backoffDelayMs(Math.max(1, attempts), retry, random()), retry);
-    for (const delivery of left) this.#ledger.retrying(delivery, error, { at: Date.now() + delayMs, counted });
-    account.retries += 1;
-    first.retryTimer = setTimeout(() => {
-      first.retryTimer = undefined;
-      if (first.state.status === 'retrying') this.roster.place(first);
-    }, delayMs);
   }
 
   // Giving up
@@ -349,7 +350,7 @@ export class DeliveryEngine {
         lane.host.cancel([lead.turn], cause).catch(() => undefined);
         return true;
       }
-      if (delivery === lead) this.roster.finished(lead);
+      if (delivery === lead) this.#unqueued(lead);
       else if (mailbox.isOffered(delivery)) {
         delivery.aborted = cause;
         this.#turns.takeBack(delivery, lead, lane);
@@ -361,9 +362,20 @@ export class DeliveryEngine {
     return true;
   }
 
+  /** Whoever died with its turn is suspected no more. */
+  #forget(delivery: Delivery): void {
+    if (delivery.suspicion && delivery.state.status === 'dead') this.quarantine.withdraw(delivery);
+  }
+
+  #unqueued(lead: Delivery): void {
+    this.roster.finished(lead, true);
+    if (lead.suspicion) this.quarantine.inconclusive(lead);
+  }
+
   /** Gives up a delivery that does not run; its session goes on. */
   #die(delivery: Delivery, reason: DeadReason, error: WireError): void {
     if (!this.#ledger.die(delivery, reason, error)) return;
+    if (delivery.suspicion) this.quarantine.withdraw(delivery);
     const { mailbox } = delivery;
     if (mailbox.remove(delivery) || mailbox.active !== delivery) return;
     mailbox.putBack(mailbox.part());
@@ -375,8 +387,4 @@ export class DeliveryEngine {
     const lane = this.#slots.get(delivery.state.slot);
     return lane?.has(delivery) ? lane : undefined;
   }
-}
-
-function ifAborted({ aborted }: Delivery): Death | undefined {
-  return aborted && abortion(aborted);
 }

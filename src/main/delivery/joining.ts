@@ -44,7 +44,7 @@ export function offering(lead: Delivery): readonly Delivery[] {
   return waiting.slice(offered, end < 0 ? waiting.length : end);
 }
 
-/** A message with a context of its own speaks of another history, or of a part of one that goes before it alone. */
-function isAlone({ inbound, unshared }: Delivery): boolean {
-  return unshared || inbound.context !== undefined;
+/** A message with a context of its own speaks of another history, or of a part of one that goes before it alone. A suspect is tried by itself. */
+function isAlone({ inbound, unshared, suspicion }: Delivery): boolean {
+  return unshared || suspicion !== undefined || inbound.context !== undefined;
 }

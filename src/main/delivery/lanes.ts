@@ -36,8 +36,11 @@ const MAX_BATCH = 64;
 /** Calls of one slot under way at once. */
 const MAX_CALLS = 4;
 
-/** `waiting`: it is being started or restarted, and messages wait. `dead`: they are answered at once with `error`. */
-export type LaneStatus = 'up' | 'waiting' | 'dead';
+/**
+ * `waiting`: it is being started or restarted, and messages wait. `apart`: they run in quarantine only. `dead`: they are answered at once
+ * with `error`.
+ */
+export type LaneStatus = 'up' | 'waiting' | 'apart' | 'dead';
 
 export class RuntimeLane {
   readonly runtime: RuntimeId;
@@ -47,6 +50,8 @@ export class RuntimeLane {
   slot: SlotLane | undefined;
   readonly ready: Delivery[] = [];
   inFlight = 0;
+  /** Turns that ended without ending their slot. */
+  survived = 0;
 
   constructor(runtime: RuntimeId, agent: string) {
     this.runtime = runtime;

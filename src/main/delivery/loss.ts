@@ -7,15 +7,48 @@ export interface SlotLoss {
   readonly error: OrreryError;
   /** The agent runtime that threw or exited, where it is known. */
   readonly blamed: RuntimeId | undefined;
+  /** The places of the turns of which one did it, among those that were begun, where that is known: mostly one. */
+  readonly blamedTurns: { readonly from: number; readonly to: number } | undefined;
   /** Turns begun in the generation. */
   readonly begun: number;
+  /** The slot lives for one agent: nobody else's code runs there. */
+  readonly own: boolean;
   /** True when the end was asked for: then nobody is guilty. */
   readonly intended: boolean;
+}
+
+/** What the engine found out about a slot's end. */
+export interface Findings {
+  /** The runtime of the one turn that did it, where that is certain. */
+  readonly guilty: RuntimeId | undefined;
+  /** That turn is given up for it. */
+  readonly poison: boolean;
+  /** Deliveries of which one may have done it; they are run singly now. */
+  readonly suspects: number;
 }
 
 /** A turn that was alone on its slot when it did this has shown what it does: it is not given another slot to block. */
 export const TELLING_ENDS: ReadonlySet<string> = new Set(['ORRERY_WORKER_UNRESPONSIVE', 'ORRERY_WORKER_OUT_OF_MEMORY']);
 
 export function isSuspect(delivery: Delivery, loss: SlotLoss): boolean {
-  return loss.blamed === undefined || delivery.runtime === loss.blamed;
+  if (loss.intended || delivery.sequence > loss.begun) return false;
+  if (loss.blamed === undefined) return true;
+  return delivery.runtime === loss.blamed && isBlamed(delivery, loss);
+}
+
+/** Whether a dying thread named a turn of this runtime as the one that did it; undefined when it named none. */
+export function isNamed(delivery: Delivery, loss: SlotLoss, runtime: RuntimeId | undefined): boolean | undefined {
+  const { blamed, blamedTurns } = loss;
+  if (blamedTurns) return isBlamed(delivery, loss);
+  return blamed === undefined || blamed === runtime ? undefined : false;
+}
+
+function isBlamed({ sequence }: Delivery, { blamedTurns }: SlotLoss): boolean {
+  return !blamedTurns || (blamedTurns.from <= sequence && sequence <= blamedTurns.to);
+}
+
+/** Returns whose messages a turn may have had: its lead, those that were joined to it, and those that it was offered. */
+export function sharersOf(lead: Delivery): readonly Delivery[] {
+  const { joined, waiting, offered } = lead.mailbox;
+  return [lead, ...joined, ...waiting.slice(0, offered)];
 }

@@ -1,6 +1,7 @@
 /**
  * Owns which runtimes an agent has and which of them can take a turn: it places a delivery on a runtime's lane, begins
- * what the lane's bound allows, and refuses at once what only dead runtimes could take.
+ * what the lane's bound allows, hands to quarantine what may not run beside others, and refuses at once what only dead
+ * runtimes could take.
  */
 import { OrreryError, type RuntimeId, type WireError, toWire } from '../../protocol/index.ts';
 import type { Delivery } from './delivery.ts';
@@ -11,6 +12,10 @@ export interface RosterOptions {
   readonly maxTurns: number;
   readonly pickReplica: (session: string, runtimes: readonly RuntimeId[]) => RuntimeId | undefined;
   readonly begin: (delivery: Delivery, lane: RuntimeLane) => void;
+  /** Takes a suspect, or whatever is a quarantined runtime's. */
+  readonly quarantine: (delivery: Delivery, runtime: RuntimeId) => void;
+  /** Gives what waits in quarantine for a runtime back, to be placed anew. */
+  readonly takeBack: (runtime: RuntimeId) => readonly Delivery[];
   readonly refuse: (delivery: Delivery, error: WireError) => void;
 }
 
@@ -40,6 +45,11 @@ export class Roster {
     return this.#byRuntime.get(runtime)?.inFlight ?? 0;
   }
 
+  /** Turns that ended on a runtime and left its slot alive. */
+  survived(runtime: RuntimeId): number {
+    return this.#byRuntime.get(runtime)?.survived ?? 0;
+  }
+
   up(runtime: RuntimeId, slot: SlotLane): void {
     const lane = this.#byRuntime.get(runtime);
     if (!lane) return;
@@ -55,13 +65,21 @@ export class Roster {
     if (lane) this.#become(lane, 'waiting');
   }
 
+  /** The runtime takes its slot along: its messages are run in quarantine until one is answered there. */
+  apart(runtime: RuntimeId): void {
+    const lane = this.#byRuntime.get(runtime);
+    if (!lane) return;
+    this.#become(lane, 'apart');
+    for (const delivery of lane.ready.splice(0)) this.place(delivery);
+  }
+
   /** The runtime comes back no more by itself: what waits for it goes to another replica, or is answered with `error`. */
   dead(runtime: RuntimeId, error: WireError): void {
     const lane = this.#byRuntime.get(runtime);
     if (!lane) return;
     this.#become(lane, 'dead');
     lane.error = error;
-    for (const delivery of lane.ready.splice(0)) this.place(delivery);
+    for (const delivery of [...lane.ready.splice(0), ...this.#options.takeBack(runtime)]) this.place(delivery);
   }
 
   place(delivery: Delivery): void {
@@ -74,17 +92,19 @@ export class Roster {
       return;
     }
     delivery.runtime = lane.runtime;
+    if (delivery.suspicion || lane.status === 'apart') return this.#options.quarantine(delivery, lane.runtime);
     // Past the queue, as in Mailbox.begin.
     if (lane.ready.length === 0 && this.#mayBegin(lane)) return this.#begin(delivery, lane);
     lane.ready.push(delivery);
     this.#pump(lane);
   }
 
-  /** Gives back the turn that a delivery took of its runtime. */
-  finished(delivery: Delivery): void {
+  /** Gives back the turn that a delivery took of its runtime, if it was that one's. */
+  finished(delivery: Delivery, survived: boolean): void {
     const lane = delivery.runtime === undefined ? undefined : this.#byRuntime.get(delivery.runtime);
     if (!lane) return;
     lane.inFlight -= 1;
+    if (survived) lane.survived += 1;
     if (lane.ready.length > 0) this.#pump(lane);
   }
 

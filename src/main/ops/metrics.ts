@@ -93,6 +93,12 @@ export class Metrics {
     const running = this.#gauge('orrery_slot_turns', 'Turns under way on the slot', ['slot']);
     const utilization = this.#gauge('orrery_slot_utilization', 'Event-loop utilization of the slot, 0 to 1', ['slot']);
     const restarts = this.#counter('orrery_slot_restarts_total', 'Restarts of the slot', ['slot']);
+    const waiting = this.#gauge(
+      'orrery_quarantine_waiting',
+      'Turns that are to be run alone, as they may have ended a slot',
+    );
+    const runs = this.#counter('orrery_quarantine_runs_total', 'Turns that were run alone');
+    const verdicts = this.#counter('orrery_quarantine_verdicts_total', 'What running alone showed', ['verdict']);
     const zombies = this.#gauge('orrery_zombie_threads', 'Killed threads that did not end');
     const agents = this.#gauge('orrery_agents', 'Agent runtimes by state', ['state']);
     const channels = this.#gauge('orrery_channel_connected', '1 while the channel is open', ['channel', 'type']);
@@ -110,6 +116,9 @@ export class Metrics {
       for (const channel of status.channels) {
         channels.set({ channel: channel.name, type: channel.type }, channel.connected ? 1 : 0);
       }
+      waiting.set(status.quarantine.waiting);
+      set(runs, status.quarantine.runs);
+      setEach(verdicts, { innocent: status.quarantine.innocent, poison: status.quarantine.poison }, 'verdict');
       zombies.set(status.zombies);
     });
   }
@@ -140,7 +149,7 @@ function set(counter: Counter, value: number): void {
   counter.inc(value);
 }
 
-function setEach(counter: Counter, values: Readonly<Record<string, number>>): void {
+function setEach(counter: Counter, values: Readonly<Record<string, number>>, label = 'reason'): void {
   counter.reset();
-  for (const [reason, value] of Object.entries(values)) counter.inc({ reason }, value);
+  for (const [name, value] of Object.entries(values)) counter.inc({ [label]: name }, value);
 }

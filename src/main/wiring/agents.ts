@@ -4,30 +4,32 @@
  *
  *   slot ready    -> start the replicas that live there -> lane up
  *   start failed  -> restart tracker: in place now, in place after a delay, or escalated (the lane answers at once)
- *   slot ended    -> the guilty (blamed, else suspects, else all) count a failure; the innocent start again with the slot
+ *   slot ended    -> the guilty (charges.ts) count a failure; the innocent start again with the slot
+ *   trial ended   -> a guilty one counts a failure where it lives; poison after poison: quarantined, then escalated
+ *   nobody found  -> the next such end divides the slot's agents among two
  */
 import type { Logger } from 'pino';
-import {
-  type AgentSpec,
-  type AgentStartResult,
-  type AgentState,
-  ERRORS,
-  OrreryError,
-  type RuntimeId,
-  asOrreryError,
-  codeOf,
-  fromWire,
-  toWire,
-  transitionAgent,
-} from '../../protocol/index.ts';
+import { type AgentState, ERRORS, OrreryError, type RuntimeId, asOrreryError, toWire } from '../../protocol/index.ts';
 import type { AgentStatus } from '../api.ts';
 import type { ResolvedAgent, ResolvedConfig } from '../config/types.ts';
-import type { DeliveryEngine } from '../delivery/index.ts';
-import { type Pool, type Slot, type SlotEnd, leastLoaded } from '../pool/index.ts';
-import { type RestartPolicy, RestartTracker } from '../supervision/index.ts';
-import { type Replica, applyTo, describe, guiltyOf, isLive, isRunning, ownSlot } from './replica.ts';
-import { specOf } from './spec.ts';
+import type { DeliveryEngine, Findings } from '../delivery/index.ts';
+import type { Pool, Slot, SlotEnd } from '../pool/index.ts';
+import { RestartTracker } from '../supervision/index.ts';
+import { type Charges, chargesOf } from './charges.ts';
+import {
+  type Replica,
+  applyTo,
+  isLive,
+  isRunning,
+  leastLoadedSlot,
+  ownSlot,
+  policyOf,
+  statusOfAgent,
+} from './replica.ts';
+import { SlotRestarts } from './slot-restarts.ts';
+import { startReplicas } from './starts.ts';
 import { turnHostOf } from './turn-host.ts';
+import { Verdicts } from './verdicts.ts';
 
 export interface AgentsOptions {
   readonly config: ResolvedConfig;
@@ -43,24 +45,38 @@ const INTENDED = new Set(['ORRERY_CLOSED', 'ORRERY_SHUTDOWN_DEADLINE', 'ORRERY_A
 /** States of a replica that does not come back by itself. */
 const GONE: ReadonlySet<AgentState['status']> = new Set(['escalated', 'stopped']);
 
+const CANNOT_START = 'cannot start';
+const NOBODY: Charges = { guilty: [], divide: [] };
+
 export class HostedAgents {
   readonly #options: AgentsOptions;
   readonly #replicas = new Map<RuntimeId, Replica>();
   readonly #byNumber = new Map<number, Replica>();
   readonly #bySlot = new Map<Slot, Replica[]>();
   readonly #byAgent = new Map<string, Replica[]>();
-  readonly #slotTrackers = new Map<Slot, RestartTracker>();
-  readonly #slotTimers = new Set<NodeJS.Timeout>();
+  readonly #slots: SlotRestarts;
+  /** What delivery asks of quarantine, and tells of it. */
+  readonly quarantine: Verdicts;
   #stopping = false;
   #unusable: OrreryError | undefined;
 
   constructor(options: AgentsOptions) {
     this.#options = options;
+    const { config, random } = options;
+    this.#slots = new SlotRestarts({
+      policy: policyOf(config, 'permanent'),
+      random,
+      replicasOf: (slot) => this.#on(slot),
+    });
+    this.quarantine = new Verdicts({
+      ...options,
+      find: (runtime) => this.#replicas.get(runtime),
+      escalate: (replica, cause, why) => this.#escalate(replica, cause, why),
+      stopped: (replica, cause) => this.#stopped(replica, cause),
+      again: (replica) => this.#again(replica),
+    });
     for (const agent of Object.values(options.config.agents)) {
       for (let i = 1; i <= agent.replicas; i++) this.#add(agent, i === 1 ? agent.name : `${agent.name}#${i}`);
-    }
-    for (const slot of options.pool.slots) {
-      this.#slotTrackers.set(slot, new RestartTracker({ ...this.#policy('permanent'), maxRestarts: Infinity }));
     }
   }
 
@@ -106,7 +122,8 @@ export class HostedAgents {
   /** Stops every slot's agents in parallel, each in reverse order of start; true when all ended in time by themselves. */
   async stop(timeoutMs: number): Promise<boolean> {
     this.#stopping = true;
-    for (const timer of this.#slotTimers) clearTimeout(timer);
+    this.quarantine.close();
+    this.#slots.close();
     for (const replica of this.#replicas.values()) {
       clearTimeout(replica.timer);
       replica.starting?.reject(new OrreryError('ORRERY_DRAINING', 'The supervisor stops'));
@@ -120,48 +137,66 @@ export class HostedAgents {
   // What the slots tell
 
   slotReady(slot: Slot): void {
+    if (slot.quarantine) return this.quarantine.ready();
     this.#options.engine.slotUp(turnHostOf(slot));
-    const waiting = (this.#bySlot.get(slot) ?? []).filter((r) => r.state.status === 'starting');
+    const waiting = this.#on(slot).filter((r) => r.state.status === 'starting');
     this.#startReplicas(slot, waiting);
   }
 
   slotExited(slot: Slot, end: SlotEnd): void {
     const { engine, log } = this.#options;
-    const replicas = this.#bySlot.get(slot) ?? [];
+    const replicas = this.#on(slot);
     // A resident task ends by itself only when it was told to stop.
     const intended = this.#stopping || end.exit === 'clean' || INTENDED.has(end.error.code);
     const blamed = end.blamed === undefined ? undefined : this.#byNumber.get(end.blamed);
     // Before the deliveries are given back: a lane that is up would send them to the dead slot again.
     for (const replica of replicas) if (isLive(replica.state)) engine.roster.waiting(replica.runtime);
-    const loss = { error: end.error, blamed: blamed?.runtime, begun: end.begun, intended };
-    const suspected = engine.slotDown(slot.number, loss);
-    const guilty = new Set(intended ? [] : guiltyOf(replicas, blamed, suspected));
+    const { error, begun, blamedTurns } = end;
+    const loss = { error, blamed: blamed?.runtime, blamedTurns, begun, own: slot.dedicated, intended };
+    if (slot.quarantine) {
+      this.quarantine.exited(end);
+      engine.trialDown(slot.number, loss);
+      if (!intended) log.warn({ slot: slot.label, exit: end.exit, code: end.error.code }, end.error.message);
+      return;
+    }
+    const findings = engine.slotDown(slot.number, loss);
+    const again = this.quarantine.isUnexplained(slot);
+    const { guilty, divide } = intended ? NOBODY : chargesOf({ replicas, blamed, findings, again });
     if (this.#stopping) return;
+    if (!intended) this.quarantine.explained(slot, guilty.length > 0 || findings.suspects > 0);
     const level = intended ? 'info' : 'error';
-    log[level]({ slot: slot.label, exit: end.exit, code: end.error.code, blamed: blamed?.runtime }, end.error.message);
+    const { suspects } = findings;
+    log[level](
+      { slot: slot.label, exit: end.exit, code: error.code, blamed: blamed?.runtime, suspects },
+      error.message,
+    );
     for (const replica of replicas) {
-      if (guilty.has(replica)) this.#failed(replica, end.error, end.exitCode === 0 ? 'normal' : 'abnormal');
+      if (guilty.includes(replica)) this.#charge(replica, error, end.exitCode === 0 ? 'normal' : 'abnormal', findings);
       else if (isLive(replica.state))
         applyTo(replica, { type: 'failed', error: toWire(end.error) }, { type: 'restart' });
     }
-    this.#restartSlot(slot, intended);
+    if (divide.length > 1) this.#divide(slot, divide);
+    this.#slots.restart(slot, intended);
   }
 
   // Starting
 
   #add(agent: ResolvedAgent, runtime: RuntimeId): void {
-    const { pool, engine } = this.#options;
-    const slot = agent.isolation === 'shared' ? this.#leastLoaded() : ownSlot(pool, agent, runtime);
+    const { pool, engine, config } = this.#options;
+    const slot = agent.isolation === 'shared' ? leastLoadedSlot(pool) : ownSlot(pool, agent, runtime);
     const replica: Replica = {
       agent,
       runtime,
       number: this.#byNumber.size + 1,
       slot,
-      tracker: new RestartTracker(this.#policy(agent.restart)),
+      tracker: new RestartTracker(policyOf(config, agent.restart)),
       state: { status: 'starting' },
       timer: undefined,
       starting: undefined,
       restarting: undefined,
+      leaving: undefined,
+      poisons: 0,
+      survivedThen: 0,
     };
     slot.runtimes.add(runtime);
     engine.roster.add(agent.name, runtime);
@@ -169,18 +204,6 @@ export class HostedAgents {
     this.#byNumber.set(replica.number, replica);
     push(this.#bySlot, slot, replica);
     push(this.#byAgent, agent.name, replica);
-  }
-
-  #leastLoaded(): Slot {
-    const { shared } = this.#options.pool;
-    const loads = shared.map((slot) => ({
-      agents: slot.runtimes.size,
-      running: slot.pulse.running,
-      utilization: slot.utilization,
-    }));
-    const slot = shared[leastLoaded(loads)];
-    if (!slot) throw new OrreryError('ORRERY_CONFIG_INVALID', 'A shared agent needs `workers.threads` of at least 1');
-    return slot;
   }
 
   /** Two who wait for the same start share its outcome. */
@@ -192,48 +215,39 @@ export class HostedAgents {
     return starting.promise;
   }
 
-  /** Modules run code of their own at load, and one that hangs must not hold up the others: each goes in its own call. */
   #startReplicas(slot: Slot, replicas: readonly Replica[]): void {
-    const modules = replicas.filter((r) => r.agent.source.kind === 'module');
-    const others = replicas.filter((r) => r.agent.source.kind !== 'module');
-    for (const replica of modules) void this.#call(slot, [replica]);
-    if (others.length > 0) void this.#call(slot, others);
-  }
-
-  async #call(slot: Slot, replicas: readonly Replica[]): Promise<void> {
-    const { generation } = slot;
-    const specs: AgentSpec[] = [];
-    for (const replica of replicas) {
-      specs.push(specOf(replica.agent, replica.runtime, replica.number));
-    }
-    let results: readonly AgentStartResult[];
-    try {
-      results = await slot.remote.host.startAgents(specs);
-    } catch (error) {
-      // When the slot died, its end has been told, and took care of these.
-      if (codeOf(error) === 'ORRERY_CALL_DEADLINE')
-        for (const replica of replicas) this.#hangs(replica, slot, generation);
-      return;
-    }
-    if (slot.generation !== generation || this.#stopping) return;
-    for (const [i, replica] of replicas.entries()) {
-      const result = results[i];
-      if (result?.ok) this.#started(replica);
-      else if (result) this.#failed(replica, fromWire(result.error));
-    }
+    startReplicas(slot, replicas, {
+      isOver: () => this.#stopping,
+      started: (replica) => this.#started(replica),
+      failed: (replica, error) => this.#failed(replica, error),
+      hangs: (replica) => this.#hangs(replica),
+    });
   }
 
   #started(replica: Replica): void {
     const { engine, log } = this.#options;
-    if (!applyTo(replica, { type: 'started' })) return;
+    if (!applyTo(replica, { type: 'started' })) {
+      // Given up, or quarantined, while it started.
+      void replica.slot.remote.host.stopAgents([replica.runtime], 0).catch(() => undefined);
+      return;
+    }
     engine.roster.up(replica.runtime, engine.slotUp(turnHostOf(replica.slot)));
     log.debug({ agent: replica.runtime, slot: replica.slot.label }, 'the agent runs');
     replica.starting?.resolve();
     replica.starting = undefined;
   }
 
+  /** Counts an end of its slot against a replica. */
+  #charge(replica: Replica, error: OrreryError, end: 'normal' | 'abnormal', { guilty, poison }: Findings): void {
+    const sentence = poison && guilty === replica.runtime ? this.quarantine.sentence(replica) : 'restart';
+    if (sentence === 'escalate') {
+      applyTo(replica, { type: 'failed', error: toWire(error) });
+      this.#escalate(replica, error, this.quarantine.reason);
+    } else this.#failed(replica, error, end, sentence === 'quarantine');
+  }
+
   /** Decides what follows a failure of this replica: its own start's, or its slot's end. */
-  #failed(replica: Replica, error: OrreryError, end: 'normal' | 'abnormal' = 'abnormal'): void {
+  #failed(replica: Replica, error: OrreryError, end: 'normal' | 'abnormal' = 'abnormal', apart = false): void {
     if (!applyTo(replica, { type: 'failed', error: toWire(error) })) return;
     const { engine, log, random } = this.#options;
     if (error.code === 'ORRERY_DATABASE_UNUSABLE') this.#unusable = error;
@@ -243,8 +257,10 @@ export class HostedAgents {
     // What no second try mends (a module that does not load) is not tried again.
     const final = error.code !== 'ORRERY_INTERNAL' && !ERRORS[error.code].retryable;
     const decision = replica.tracker.ended(end, performance.now(), random());
-    if (final || decision.type === 'escalate') return this.#escalate(replica, error, final);
+    if (final) return this.#escalate(replica, error, CANNOT_START);
+    if (decision.type === 'escalate') return this.#escalate(replica, error);
     if (decision.type === 'stop') return this.#stopped(replica, error);
+    if (apart) return this.quarantine.isolate(replica, error);
     const { delayMs } = decision;
     log.warn({ agent: replica.runtime, delayMs, err: error }, 'the agent failed and is started again');
     if (delayMs === 0) return this.#again(replica);
@@ -258,25 +274,35 @@ export class HostedAgents {
     clearTimeout(replica.timer);
     replica.timer = undefined;
     if (!applyTo(replica, { type: 'restart' })) return;
-    const { slot } = replica;
+    const { slot, leaving } = replica;
+    // Its stop there is under way: a start that overtakes it would be refused.
+    if (leaving) void leaving.then(() => this.#startAt(replica, slot));
+    else this.#startAt(replica, slot);
+  }
+
+  #startAt(replica: Replica, slot: Slot): void {
+    if (replica.state.status !== 'starting' || replica.slot !== slot) return;
     if (slot.state.status === 'ready' || slot.state.status === 'unresponsive') this.#startReplicas(slot, [replica]);
-    else if (slot.dedicated && slot.state.status === 'exited') this.#startSlot(slot);
+    else if (slot.dedicated && slot.state.status === 'exited') this.#slots.start(slot);
   }
 
   /** A start that never ends is given up, and not tried again: it may still end, and the agent would run twice. */
-  #hangs(replica: Replica, slot: Slot, generation: number): void {
-    if (slot.generation !== generation || this.#stopping || replica.state.status !== 'starting') return;
+  #hangs(replica: Replica): void {
+    if (replica.state.status !== 'starting') return;
     const error = new OrreryError('ORRERY_AGENT_START', `Agent ${replica.agent.name} did not finish its start`);
     applyTo(replica, { type: 'failed', error: toWire(error) });
     replica.starting?.reject(error);
     replica.starting = undefined;
-    this.#escalate(replica, error, true);
+    this.#escalate(replica, error, CANNOT_START);
   }
 
-  #escalate(replica: Replica, cause: OrreryError, final: boolean): void {
-    applyTo(replica, { type: 'escalate' });
+  #often(): string {
     const { maxRestarts, periodMs } = this.#options.config.restarts;
-    const why = final ? 'cannot start' : `failed more than ${maxRestarts} times in ${periodMs / 1000} s`;
+    return `failed more than ${maxRestarts} times in ${periodMs / 1000} s`;
+  }
+
+  #escalate(replica: Replica, cause: OrreryError, why: string = this.#often()): void {
+    applyTo(replica, { type: 'escalate' });
     const error = new OrreryError('ORRERY_AGENT_ESCALATED', `Agent ${replica.agent.name} ${why}: ${cause.message}`, {
       cause,
       details: { agent: replica.agent.name },
@@ -295,35 +321,42 @@ export class HostedAgents {
     this.#options.engine.roster.dead(replica.runtime, toWire(error));
   }
 
+  // Dividing
+
+  /** Half of those who may have ended a slot, and nobody knows who, move to a further one. */
+  #divide(slot: Slot, candidates: readonly Replica[]): void {
+    const { pool, log } = this.#options;
+    const moved = candidates.slice(0, candidates.length >> 1);
+    const further = pool.further(`${slot.label}+${pool.slots.length}`);
+    this.#bySlot.set(
+      slot,
+      this.#on(slot).filter((replica) => !moved.includes(replica)),
+    );
+    for (const replica of moved) {
+      slot.runtimes.delete(replica.runtime);
+      further.runtimes.add(replica.runtime);
+      replica.slot = further;
+      push(this.#bySlot, further, replica);
+    }
+    // Whoever it was, both are under suspicion.
+    this.quarantine.explained(further, false);
+    log.warn(
+      { slot: slot.label, moved: moved.map(({ runtime }) => runtime), to: further.label },
+      'the agents of a slot that keeps ending are divided',
+    );
+    further.start();
+  }
+
   // Restarting
-
-  #restartSlot(slot: Slot, intended: boolean): void {
-    const replicas = this.#bySlot.get(slot) ?? [];
-    // A dedicated slot lives for its agent: while that one waits or is given up, there is nothing to run.
-    if (slot.dedicated && !replicas.some((r) => r.state.status === 'starting')) return;
-    const tracker = this.#slotTrackers.get(slot);
-    const decision = intended ? undefined : tracker?.ended('abnormal', performance.now(), this.#options.random());
-    const delayMs = decision?.type === 'restart' ? decision.delayMs : 0;
-    if (delayMs === 0 || slot.dedicated) return this.#startSlot(slot);
-    const timer = setTimeout(() => {
-      this.#slotTimers.delete(timer);
-      this.#startSlot(slot);
-    }, delayMs);
-    this.#slotTimers.add(timer);
-  }
-
-  #startSlot(slot: Slot): void {
-    if (this.#stopping || slot.state.status !== 'exited') return;
-    slot.restarts += 1;
-    slot.start();
-  }
 
   async #restartReplica(replica: Replica): Promise<void> {
     const { engine, config } = this.#options;
     const { slot } = replica;
     clearTimeout(replica.timer);
     replica.tracker.reset();
+    replica.poisons = 0;
     engine.roster.waiting(replica.runtime);
+    engine.quarantine.release(replica.runtime);
     if (slot.dedicated) await slot.stop(config.shutdown.drainMs);
     else if (isRunning(replica.state)) {
       await slot.remote.host.stopAgents([replica.runtime], config.shutdown.drainMs).catch(() => undefined);
@@ -331,34 +364,19 @@ export class HostedAgents {
     const started = this.#expectStart(replica);
     // After a stop that its slot's end overtook, the replica is being started already.
     if (replica.state.status !== 'starting') this.#again(replica);
-    else if (slot.dedicated) this.#startSlot(slot);
+    else if (slot.dedicated) this.#slots.start(slot);
     await started.catch((error: unknown) => {
       throw asOrreryError(error, 'ORRERY_AGENT_START');
     });
   }
 
   #status(name: string): AgentStatus {
-    const replicas = this.#byAgent.get(name) ?? [];
-    const [first] = replicas;
-    return {
-      name,
-      source: first ? describe(first.agent.source) : '',
-      isolation: first?.agent.isolation ?? 'shared',
-      replicas: replicas.map((r) => ({ runtime: r.runtime, slot: r.slot.label, state: this.#stateOf(r) })),
-      restarts: replicas.reduce((sum, r) => sum + r.tracker.total, 0),
-    };
+    const { roster } = this.#options.engine;
+    return statusOfAgent(name, this.#byAgent.get(name) ?? [], (runtime) => roster.running(runtime));
   }
 
-  /** `busy` and `idle` follow from the turns under way: they are derived when asked for, not kept at every turn. */
-  #stateOf(replica: Replica): AgentState {
-    const running = this.#options.engine.roster.running(replica.runtime);
-    return transitionAgent(replica.state, { type: 'turns', running }) ?? replica.state;
-  }
-
-  #policy(restart: ResolvedAgent['restart']): RestartPolicy {
-    const { maxRestarts, periodMs, resetAfterMs, backoffMinMs, backoffMaxMs, jitter } = this.#options.config.restarts;
-    const backoff = { minMs: backoffMinMs, maxMs: backoffMaxMs, jitter };
-    return { restart, maxRestarts, periodMs, resetAfterMs, backoff };
+  #on(slot: Slot): readonly Replica[] {
+    return this.#bySlot.get(slot) ?? [];
   }
 }
 

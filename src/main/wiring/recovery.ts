@@ -5,14 +5,15 @@
 import type { Logger } from 'pino';
 import { type DeadReason, type DeliveryId, type InboundMessage, OrreryError } from '../../protocol/index.ts';
 import type { DeadLetters } from '../api.ts';
-import type {
-  Account,
-  DeadLetter,
-  DeliveryEngine,
-  Intake,
-  Journal,
-  Origin,
-  PendingDelivery,
+import {
+  type Account,
+  type DeadLetter,
+  type DeliveryEngine,
+  type Intake,
+  type Journal,
+  type Origin,
+  type PendingDelivery,
+  planRecovery,
 } from '../delivery/index.ts';
 
 export interface RecoveryOptions {
@@ -33,7 +34,7 @@ type Burial = { readonly reason: DeadReason; readonly error: OrreryError };
 
 /** Returns why a delivery that an earlier process left is not run; undefined when it is. What was committed is always sent. */
 export function burialOf(
-  { agent, state, acceptedAt }: Pick<PendingDelivery, 'agent' | 'state' | 'acceptedAt'>,
+  { agent, state, acceptedAt, crashes }: Pick<PendingDelivery, 'agent' | 'state' | 'acceptedAt' | 'crashes'>,
   o: { readonly agents: ReadonlySet<string>; readonly maxAgeMs: number; readonly now: number },
 ): Burial | undefined {
   if (state.status === 'committed') return undefined;
@@ -41,6 +42,10 @@ export function burialOf(
   if (ageMs > o.maxAgeMs) {
     const message = `The message was ${Math.round(ageMs / 1_000)} s old when the host came back, its bound is ${o.maxAgeMs / 1_000} s`;
     return { reason: 'expired', error: new OrreryError('ORRERY_EXPIRED', message) };
+  }
+  if (planRecovery({ crashes, dispatched: state.status === 'dispatched' }) === 'poison') {
+    const message = `The host's process ended ${crashes} times while the message was with agent ${agent}`;
+    return { reason: 'poison', error: new OrreryError('ORRERY_WORKER_EXITED', message, { details: { agent } }) };
   }
   if (o.agents.has(agent)) return undefined;
   return {

@@ -1,15 +1,23 @@
-/** Owns what is known of one replica of an agent, and how it is told and changed. It starts and stops nothing. */
-import { type AgentEvent, type AgentState, type RuntimeId, transitionAgent } from '../../protocol/index.ts';
-import type { ResolvedAgent } from '../config/types.ts';
-import type { Pool, Slot } from '../pool/index.ts';
-import type { RestartTracker } from '../supervision/index.ts';
+/** Owns what is known of one replica of an agent, and how it is told and changed. It starts and stops nothing, and charges nobody. */
+import {
+  type AgentEvent,
+  type AgentState,
+  OrreryError,
+  type RuntimeId,
+  transitionAgent,
+} from '../../protocol/index.ts';
+import type { AgentStatus } from '../api.ts';
+import type { ResolvedAgent, ResolvedConfig } from '../config/types.ts';
+import { type Pool, type Slot, leastLoaded } from '../pool/index.ts';
+import type { RestartPolicy, RestartTracker } from '../supervision/index.ts';
 
 /** One replica of an agent. */
 export interface Replica {
   readonly agent: ResolvedAgent;
   readonly runtime: RuntimeId;
   readonly number: number;
-  readonly slot: Slot;
+  /** Where it lives; it moves when its slot is divided. */
+  slot: Slot;
   readonly tracker: RestartTracker;
   state: AgentState;
   timer: NodeJS.Timeout | undefined;
@@ -17,6 +25,12 @@ export interface Replica {
   starting: PromiseWithResolvers<void> | undefined;
   /** The restart by hand that is under way: a second one shares it. */
   restarting: Promise<void> | undefined;
+  /** Its stop on a slot that lives on: it can be started there again only after that. */
+  leaving: Promise<void> | undefined;
+  /** Turns that ended their slot one after another, none in between that left it alive. */
+  poisons: number;
+  /** Turns that had left it alive when that was counted last. */
+  survivedThen: number;
 }
 
 /** Applies events in turn; false when the last one did not apply. */
@@ -39,21 +53,6 @@ export function isLive(state: AgentState): boolean {
   return isRunning(state) || state.status === 'starting';
 }
 
-/**
- * Who an end that nobody asked for is charged to: the one that is known, else those whose turns had begun or who were being
- * started, else everybody on the slot. An agent whose turns only waited there is a victim.
- */
-export function guiltyOf(
-  replicas: readonly Replica[],
-  blamed: Replica | undefined,
-  suspected: ReadonlySet<RuntimeId | undefined>,
-): readonly Replica[] {
-  if (blamed) return [blamed];
-  const living = replicas.filter((r) => isLive(r.state));
-  const suspects = living.filter((r) => r.state.status === 'starting' || suspected.has(r.runtime));
-  return suspects.length > 0 ? suspects : living;
-}
-
 /** Makes the slot of an agent that shares none. */
 export function ownSlot(pool: Pool, agent: ResolvedAgent, runtime: RuntimeId): Slot {
   const { maxHeapMb } = agent.limits;
@@ -61,7 +60,46 @@ export function ownSlot(pool: Pool, agent: ResolvedAgent, runtime: RuntimeId): S
   return agent.isolation === 'process' ? pool.process(options) : pool.dedicated(options);
 }
 
-export function describe(source: ResolvedAgent['source']): string {
+/** The shared slot that a new agent is placed on. Throws `ORRERY_CONFIG_INVALID` when there is none. */
+export function leastLoadedSlot({ shared }: Pool): Slot {
+  const loads = shared.map((slot) => ({
+    agents: slot.runtimes.size,
+    running: slot.pulse.running,
+    utilization: slot.utilization,
+  }));
+  const slot = shared[leastLoaded(loads)];
+  if (!slot) throw new OrreryError('ORRERY_CONFIG_INVALID', 'A shared agent needs `workers.threads` of at least 1');
+  return slot;
+}
+
+export function policyOf(config: ResolvedConfig, restart: ResolvedAgent['restart']): RestartPolicy {
+  const { maxRestarts, periodMs, resetAfterMs, backoffMinMs, backoffMaxMs, jitter } = config.restarts;
+  const backoff = { minMs: backoffMinMs, maxMs: backoffMaxMs, jitter };
+  return { restart, maxRestarts, periodMs, resetAfterMs, backoff };
+}
+
+/** `running` gives the turns under way of a runtime. */
+export function statusOfAgent(
+  name: string,
+  replicas: readonly Replica[],
+  running: (runtime: RuntimeId) => number,
+): AgentStatus {
+  const [first] = replicas;
+  return {
+    name,
+    source: first ? describe(first.agent.source) : '',
+    isolation: first?.agent.isolation ?? 'shared',
+    replicas: replicas.map((r) => ({ runtime: r.runtime, slot: r.slot.label, state: stateOf(r, running(r.runtime)) })),
+    restarts: replicas.reduce((sum, r) => sum + r.tracker.total, 0),
+  };
+}
+
+/** `busy` and `idle` follow from the turns under way: they are derived when asked for, not kept at every turn. */
+function stateOf(replica: Replica, running: number): AgentState {
+  return transitionAgent(replica.state, { type: 'turns', running }) ?? replica.state;
+}
+
+function describe(source: ResolvedAgent['source']): string {
   if (source.kind === 'builtin') return `builtin:${source.name}`;
   return source.kind === 'module' ? source.path : source.spec.model;
 }

@@ -111,7 +111,7 @@ export class HostedSessions implements Sessions {
   /** Looking must not wait for an agent that computes, as far as there is another thread. */
   #freest(): Slot {
     const [slot] = this.#pool.slots
-      .filter(isUp)
+      .filter((slot) => isUp(slot) && !slot.quarantine)
       .toSorted((a, b) => a.pulse.running - b.pulse.running || a.utilization - b.utilization);
     if (slot) return slot;
     throw new OrreryError('ORRERY_SLOT_NOT_READY', 'No thread is up that could look at sessions');

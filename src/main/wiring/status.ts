@@ -2,7 +2,7 @@
 import type { OrreryError } from '../../protocol/index.ts';
 import type { AgentStatus, ChannelStatus, Readiness, SlotStatus, Status, SupervisorState } from '../api.ts';
 import type { ResolvedConfig } from '../config/types.ts';
-import type { Account, Journal } from '../delivery/index.ts';
+import type { Account, Journal, QuarantineSnapshot } from '../delivery/index.ts';
 import { VERSION } from '../ops/version.ts';
 import type { Slot } from '../pool/index.ts';
 import { journalStatusOf } from './journal.ts';
@@ -16,12 +16,14 @@ export interface StatusParts {
   readonly channels: readonly ChannelStatus[];
   readonly account: Account;
   readonly journal: Journal;
+  readonly quarantine: QuarantineSnapshot;
   readonly zombies: number;
   readonly loopDelayMs: Status['loopDelayMs'];
 }
 
 export function statusOf(parts: StatusParts): Status {
-  const { config, state, startedAt, slots, agents, channels, account, journal, zombies, loopDelayMs } = parts;
+  const { config, state, startedAt, slots, agents, channels, account, journal, quarantine, zombies, loopDelayMs } =
+    parts;
   return {
     version: VERSION,
     pid: process.pid,
@@ -30,9 +32,11 @@ export function statusOf(parts: StatusParts): Status {
     journal: journalStatusOf(journal),
     defaultAgent: config.defaultAgent,
     agents,
-    slots: slots.map(slotStatus),
+    // One for quarantine is there only while it runs.
+    slots: slots.filter(isThere).map(slotStatus),
     channels,
     messages: account.snapshot(),
+    quarantine,
     zombies,
     loopDelayMs,
   };
@@ -51,7 +55,7 @@ export function readinessOf({ state, journal, refusal, slots }: ReadinessParts):
   if (state !== 'running') reasons.push(state);
   if (journal.health.status === 'failed') reasons.push(journal.health.error.message);
   if (refusal) reasons.push(`saturated: ${refusal.message}`);
-  if (!slots.some((slot) => slot.state.status === 'ready')) reasons.push('no slot is ready');
+  if (!slots.some((slot) => slot.state.status === 'ready' && !slot.quarantine)) reasons.push('no slot is ready');
   return { ready: reasons.length === 0, reasons };
 }
 
@@ -67,4 +71,8 @@ function slotStatus(slot: Slot): SlotStatus {
     restarts: slot.restarts,
     utilization: slot.utilization,
   };
+}
+
+function isThere({ quarantine, state }: Slot): boolean {
+  return !quarantine || state.status !== 'exited';
 }

@@ -1,0 +1,127 @@
+/**
+ * Owns what follows an attempt that answered nobody: again at once and uncounted, later and counted, or given up. Each of them takes the
+ * turn apart; its session is held until the next one.
+ */
+import { backoffDelayMs } from '../../lib/backoff.ts';
+import { ERRORS, type OrreryError, type WireError, isErrorCode, toWire } from '../../protocol/index.ts';
+import type { Account } from './account.ts';
+import { type Death, type Delivery, abortion, deadReason, exhaustion, withDetails } from './delivery.ts';
+import { heldMs, isTooLongToHold } from './holding.ts';
+import type { Ledger, LedgerOptions } from './ledger.ts';
+import type { Turns } from './turns.ts';
+
+export interface AttemptsOptions extends Pick<LedgerOptions, 'retry' | 'random'> {
+  readonly account: Account;
+  readonly ledger: Ledger;
+  readonly turns: Turns;
+  readonly maxAttempts: number;
+  /** Brings a delivery to its next attempt. */
+  readonly place: (delivery: Delivery) => void;
+  /** Gives up a delivery that does not run. */
+  readonly die: (delivery: Delivery, ...death: Death) => void;
+}
+
+export class Attempts {
+  readonly #options: AttemptsOptions;
+
+  constructor(options: AttemptsOptions) {
+    this.#options = options;
+  }
+
+  /** The turn ended with an error. */
+  failed(lead: Delivery, error: WireError): void {
+    const code = isErrorCode(error.code) ? error.code : 'ORRERY_AGENT_FAILED';
+    const { maxAttempts, retry, turns } = this.#options;
+    const { joined, offered } = lead.mailbox;
+    if (code === 'ORRERY_CONTEXT_TOO_LARGE' && (joined.length > 0 || offered > 0)) return this.#unshare(lead, error);
+    if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(turns.dissolve(lead, ifAborted), error, false);
+    if (code === 'ORRERY_SUPERSEDED') return this.again(lead, error);
+    const ended = code === 'ORRERY_CANCELLED' || code === 'ORRERY_INTERRUPTED';
+    if (ended && [lead, ...joined].some(({ aborted }) => aborted)) {
+      // Ended for the sake of some: the others begin again without them.
+      return this.again(lead, error, ({ aborted }) => aborted && [deadReason(code), error]);
+    }
+    // Its agent was stopped under it, and comes back.
+    if (code === 'ORRERY_INTERRUPTED') return this.#later(turns.dissolve(lead, ifAborted), error, false);
+    if (ended || !ERRORS[code].retryable) {
+      turns.dissolve(lead, () => [deadReason(code), error]);
+      return;
+    }
+    const isHopeless = isTooLongToHold(error.retryAfterMs, retry);
+    const left = turns.dissolve(lead, (delivery) =>
+      isHopeless || delivery.attempts >= maxAttempts ? exhaustion(delivery, error, 'exhausted') : ifAborted(delivery),
+    );
+    this.#later(left, error, true);
+  }
+
+  /** The turn ended its slot, and no other one can have; `poison`: there is no further attempt, whatever is left of them. */
+  crashed(lead: Delivery, error: OrreryError, poison: boolean): void {
+    const wire = withDetails(toWire(error), { agent: lead.agent });
+    const left = this.#options.turns.dissolve(lead, (delivery) =>
+      poison || delivery.attempts >= this.#options.maxAttempts
+        ? exhaustion(delivery, wire, 'poison')
+        : ifAborted(delivery),
+    );
+    this.#later(left, wire, true);
+  }
+
+  /** Runs a turn again that did nothing wrong: at once, and without counting. */
+  again(lead: Delivery, cause: WireError, judge: (delivery: Delivery) => Death | undefined = ifAborted): void {
+    this.#again(this.#options.turns.dissolve(lead, judge), cause);
+  }
+
+  /** A suspect could not be run: its agent does not start there. That is tried again as often as a turn, and counts as none. */
+  unopened(delivery: Delivery, error: OrreryError): void {
+    const { maxAttempts, place, die } = this.#options;
+    const wire = toWire(error);
+    delivery.unopened += 1;
+    if (delivery.unopened >= maxAttempts)
+      return die(delivery, 'exhausted', withDetails(wire, { agent: delivery.agent }));
+    this.#after(delivery, this.#delayMs(wire, delivery.unopened), () => place(delivery));
+  }
+
+  /**
+   * Together they were too large for the model's context: each runs alone, uncounted. That is the lead's too when others were only offered, for
+   * the turn may have taken them; they are as they were.
+   */
+  #unshare(lead: Delivery, error: WireError): void {
+    const left = this.#options.turns.dissolve(lead, ifAborted);
+    for (const delivery of left) delivery.unshared = true;
+    this.#again(left, error);
+  }
+
+  #again(left: readonly Delivery[], cause: WireError): void {
+    const { ledger, place } = this.#options;
+    for (const delivery of left) ledger.retrying(delivery, cause, { at: Date.now(), counted: false });
+    const [first] = left;
+    if (first) place(first);
+  }
+
+  #later(left: readonly Delivery[], error: WireError, counted: boolean): void {
+    const [first] = left;
+    if (!first) return;
+    const { account, ledger, place } = this.#options;
+    const delayMs = this.#delayMs(error, counted ? first.attempts : first.attempts - 1);
+    for (const delivery of left) ledger.retrying(delivery, error, { at: Date.now() + delayMs, counted });
+    account.retries += 1;
+    this.#after(first, delayMs, () => {
+      if (first.state.status === 'retrying') place(first);
+    });
+  }
+
+  #delayMs({ retryAfterMs }: WireError, attempts: number): number {
+    const { retry, random } = this.#options;
+    return heldMs(retryAfterMs ?? backoffDelayMs(Math.max(1, attempts), retry, random()), retry);
+  }
+
+  #after(delivery: Delivery, delayMs: number, work: () => void): void {
+    delivery.retryTimer = setTimeout(() => {
+      delivery.retryTimer = undefined;
+      work();
+    }, delayMs);
+  }
+}
+
+function ifAborted({ aborted }: Delivery): Death | undefined {
+  return aborted && abortion(aborted);
+}

@@ -1,0 +1,133 @@
+/** Plays random mixes of guilty and innocent turns on slots that die, in any order of outcomes, against what each of them must come to. */
+import * as fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { QUEUE_MODES, type QueueMode, type TurnRequest } from '../../src/protocol/index.ts';
+import { DeliveryUnderTest, type FakeSlot, tick } from '../support/delivery.ts';
+
+type Step =
+  | { readonly do: 'send'; readonly session: number; readonly guilty: boolean; readonly mode: QueueMode }
+  | { readonly do: 'reply' | 'explode'; readonly pick: number }
+  | { readonly do: 'neighbour'; readonly slot: number };
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.record({
+      do: fc.constant('send' as const),
+      session: fc.nat(4),
+      guilty: fc.nat(4).map((n) => n === 0),
+      mode: fc.constantFrom(...QUEUE_MODES),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ do: fc.constant('reply' as const), pick: fc.nat(1_000) }) },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('explode' as const), pick: fc.nat(1_000) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('neighbour' as const), slot: fc.nat(1) }) },
+);
+
+class Play {
+  readonly #d: DeliveryUnderTest;
+  readonly #guilty = new Set<string>();
+  readonly #arrived = new Map<string, string[]>();
+  #deaths = 0;
+  #count = 0;
+
+  constructor(slots: number) {
+    this.#d = new DeliveryUnderTest({ slots, mailboxSize: 1_000, maxAttempts: 1 });
+  }
+
+  /** What broke first; undefined when all held. */
+  async run(steps: readonly Step[]): Promise<string | undefined> {
+    for (const s of steps) await this.#apply(s);
+    for (let round = 0; this.#d.engine.pending > 0; round++) {
+      if (round > steps.length * 20) return `${this.#d.engine.pending} are pending for ever`;
+      const [turn] = this.#running();
+      if (turn) await this.#end(turn);
+      else await tick();
+    }
+    return this.#over();
+  }
+
+  async #apply(s: Step): Promise<void> {
+    switch (s.do) {
+      case 'send': {
+        const session = `s${s.session}`;
+        const text = `${session}:${this.#count++}`;
+        if (s.guilty) this.#guilty.add(text);
+        this.#arrived.set(session, [...(this.#arrived.get(session) ?? []), text]);
+        await this.#d.send(text, session, { id: text, queue: s.mode });
+        return tick();
+      }
+      case 'neighbour': {
+        // Somebody else's code, or nobody's: the turns had not begun.
+        const slot = this.#d.slots[s.slot % this.#d.slots.length];
+        if (slot) await this.#d.crash(slot, { begun: 0 });
+        return;
+      }
+      case 'reply':
+      case 'explode': {
+        const turns = this.#running().filter((turn) => this.#isGuilty(turn) === (s.do === 'explode'));
+        const turn = turns[s.pick % Math.max(1, turns.length)];
+        if (turn) await this.#end(turn);
+      }
+    }
+  }
+
+  /** A turn with a guilty message takes its slot along sooner or later, any other one answers. */
+  async #end(turn: TurnRequest): Promise<void> {
+    if (!this.#isGuilty(turn)) return this.#d.reply(turn.message.content);
+    const slot = this.#slotOf(turn);
+    this.#deaths += 1;
+    const code = 'ORRERY_WORKER_UNRESPONSIVE';
+    if (slot === this.#d.quarantine.slot) await this.#d.crashTrial({ code });
+    else await this.#d.crash(slot, { code });
+  }
+
+  #isGuilty({ message, joined = [] }: TurnRequest): boolean {
+    return [message, ...joined.map((other) => other.message)].some(({ content }) => this.#guilty.has(content));
+  }
+
+  #running(): readonly TurnRequest[] {
+    return this.#d.all.flatMap((slot) => [...slot.running.values()]);
+  }
+
+  #slotOf(turn: TurnRequest): FakeSlot {
+    const slot = this.#d.all.find(({ running }) => running.get(turn.id) === turn);
+    if (!slot) throw new Error('the turn does not run');
+    return slot;
+  }
+
+  #over(): string | undefined {
+    const { letters, origin, begun, engine } = this.#d;
+    const dead = letters.list().map(({ inbound: { id }, reason }) => `${id} ${reason}`);
+    const expected = [...this.#guilty].map((text) => `${text} poison`);
+    if (dead.toSorted().join() !== expected.toSorted().join())
+      return `dead: ${dead.join()}, guilty: ${expected.join()}`;
+    for (const { attempt, id } of begun) if (attempt !== 1) return `${id} is in attempt ${attempt}`;
+    for (const [session, texts] of this.#arrived) {
+      const heard = origin.answers.map(({ to }) => to).filter((to) => to.startsWith(`${session}:`));
+      if (heard.join() !== texts.join()) return `${session} heard ${heard.join()} for ${texts.join()}`;
+    }
+    // Each guilty one costs its slot one death, and one or two trials.
+    if (this.#deaths > this.#guilty.size * 3) return `${this.#deaths} deaths for ${this.#guilty.size} guilty ones`;
+    const { waiting, poison } = engine.quarantine.snapshot();
+    if (waiting > 0 || poison > this.#guilty.size) return `${waiting} wait, ${poison} were found`;
+    return engine.sessions === 0 ? undefined : `${engine.sessions} mailboxes are left`;
+  }
+}
+
+test.each([1, 2])(
+  'poison - every guilty message is a dead letter, no innocent one loses an attempt, order holds: %i slots',
+  async (slots) => {
+    const result = await fc.check(
+      fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+        const broken = await new Play(slots).run(steps);
+        if (broken !== undefined) throw new Error(broken);
+      }),
+      { numRuns: 100 },
+    );
+    expect(
+      result.failed,
+      `seed ${result.seed}, path ${String(result.counterexamplePath)}: ${JSON.stringify(result.counterexample)} ${String(result.errorInstance)}`,
+    ).toBe(false);
+  },
+);
