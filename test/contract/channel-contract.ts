@@ -224,7 +224,8 @@ export function channelContract(name: string, makeHarness: () => Promise<Channel
         await channel.connect(recorder.ctx);
         const inbound = await receive(recorder, text);
         expect(inbound.message.content).toBe(text);
-        const [heard] = await Promise.all([harness.hear(), channel.send(replyTo(inbound, `re: ${text}`), options())]);
+        const sent = channel.send(replyTo(inbound, `re: ${text}`), options(`key-${text}`));
+        const [heard] = await Promise.all([harness.hear(), sent]);
         expect(heard.text).toBe(`re: ${text}`);
         await end(recorder);
         await expect(harness.say('nobody is there')).rejects.toBeDefined();

@@ -54,6 +54,8 @@ export interface Channel {
    * their answers: they are told so.
    */
   left?(error: OutboundError): void;
+  /** Tells what is worth knowing of the connection, for the status: counters, and facts such as a name. */
+  health?(): Readonly<Record<string, number | string>>;
   /** Stops taking in; what is in flight may still be sent until `ctx.signal` aborts. */
   shutdown(): void;
   /** Releases what the connection holds (sockets, listeners); awaited when it is over. */
