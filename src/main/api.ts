@@ -48,6 +48,8 @@ export interface ChannelStatus {
   readonly connected: boolean;
   readonly state: ConnectionState;
   readonly metadata: Readonly<Record<string, string>>;
+  /** What a network's adapter tells of its connection: messages taken in and passed over by reason, reconnects, the nick in use. */
+  readonly health?: Readonly<Record<string, number | string>>;
   /** Where a gateway is reached, once it is open. */
   readonly url?: string;
 }

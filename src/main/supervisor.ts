@@ -20,7 +20,6 @@ import type {
   Supervisor,
   SupervisorState,
 } from './api.ts';
-import { GatewayChannel } from './channels/gateway/index.ts';
 import { type OrreryConfig, type ResolvedConfig, resolveConfig } from './config/index.ts';
 import { Account, AdmissionControl, DeliveryEngine, Intake, type Journal, nobody } from './delivery/index.ts';
 import { ChildrenFile, endLeftovers } from './ops/children.ts';
@@ -29,6 +28,7 @@ import { LoopDelay } from './ops/loop-delay.ts';
 import { Metrics } from './ops/metrics.ts';
 import { VERSION } from './ops/version.ts';
 import { Pool, rendezvous, type SlotEvents } from './pool/index.ts';
+import { adaptersFor } from './wiring/adapters.ts';
 import { HostedAgents } from './wiring/agents.ts';
 import { HostedChannels } from './wiring/channels.ts';
 import { gatewayHostOf } from './wiring/gateway-host.ts';
@@ -159,7 +159,7 @@ class Host implements Supervisor {
       intake: this.#intake,
       engine: this.#engine,
       log,
-      create: (name, channel) => new GatewayChannel(channel, gatewayHost, { name, version: VERSION }),
+      create: adaptersFor({ gatewayHost, dataDir: config.dataDir, log }),
       shutdownTimeoutMs: shutdown.drainMs,
     });
     this.#recovery = new Recovery({

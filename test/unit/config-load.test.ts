@@ -163,6 +163,8 @@ describe('docs/configuration.md', () => {
       'agents.NAME.limits',
       'agents.NAME.context',
       'channels.NAME.queue',
+      'channels.NAME.sasl',
+      'channels.NAME.flood',
       'routing[].match',
       'sessions',
     ]);

@@ -4,12 +4,19 @@ import type { ChannelStatus } from '../api.ts';
 import { type ConfigOptions, type JsonOption, addConfigOptions, addJsonOption, runningSupervisor } from './options.ts';
 import { printJson, printLine, printTable } from './output.ts';
 
-export const CHANNEL_HEADS: readonly string[] = ['CHANNEL', 'TYPE', 'STATE', 'METADATA'];
+export const CHANNEL_HEADS: readonly string[] = ['CHANNEL', 'TYPE', 'STATE', 'DETAILS'];
 
 /** Writes a channel as a row under {@link CHANNEL_HEADS}. */
 export function channelRow(channel: ChannelStatus): string[] {
-  const metadata = Object.entries(channel.metadata).map(([key, value]) => `${key}=${value}`);
-  return [channel.name, channel.type, channel.state.status, metadata.join(' ')];
+  const facts = Object.entries({ ...channel.metadata, ...channel.health }).map(([key, value]) => `${key}=${value}`);
+  return [channel.name, channel.type, channel.state.status, [...facts, ...cause(channel)].join(' ')];
+}
+
+/** Why it is not open, and what its user is to do. */
+function cause({ state }: ChannelStatus): readonly string[] {
+  if (!('cause' in state) || state.cause === undefined) return [];
+  const { message, hint } = state.cause;
+  return [hint === undefined ? message : `${message} - ${hint}`];
 }
 
 export function registerChannels(program: Command): void {

@@ -106,7 +106,9 @@ function announce(host: Host, config: ResolvedConfig, log: Logger): void {
 
 /** Names where the gateways are reached: what the connection says of itself, else what was configured. */
 export function gatewayUrls(status: Status, config: ResolvedConfig): string[] {
-  return Object.entries(config.channels).flatMap(([name, { host, port }]): string[] => {
+  return Object.entries(config.channels).flatMap(([name, gateway]): string[] => {
+    if (gateway.type !== 'gateway') return [];
+    const { host, port } = gateway;
     const channel = status.channels.find((c) => c.name === name);
     if (channel?.url !== undefined) return [channel.url];
     const reachable =

@@ -1,13 +1,13 @@
 /** Owns what must hold between keys of the configuration. It reads the raw value warily: shapes may be wrong at the same time. */
 import { statSync } from 'node:fs';
-import { isIP } from 'node:net';
 import { extname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BUILTINS, isBuiltinName } from '../../protocol/builtins.ts';
 import { OrreryError } from '../../protocol/index.ts';
 import { limitsOf } from '../../protocol/models.ts';
+import { checkChannel, isLoopback } from './channel-checks.ts';
 import { isPlainObject } from './environment.ts';
-import { type Issue, type Shower, didYouMean, valueAt } from './issues.ts';
+import { type Issue, type Shower, didYouMean } from './issues.ts';
 
 /** Names of agents and channels: they stand in runtime ids, namespaces and URLs, so `#`, `:` and `/` are not for them. */
 export const NAME: RegExp = /^[A-Za-z0-9][A-Za-z0-9._-]*$/;
@@ -77,7 +77,7 @@ export function checkRelations(value: unknown, context: CheckContext): Issue[] {
         also: '"terminal" is the channel of `orrery chat`',
       });
     }
-    issues.push(...checkQueuePatterns(name, channel));
+    issues.push(...checkChannel(name, channel, context.shower));
     const agent = isPlainObject(channel) ? channel['agent'] : undefined;
     if (typeof agent === 'string') issues.push(...checkReference(['channels', name, 'agent'], agent, names, context));
   }
@@ -88,23 +88,6 @@ export function checkRelations(value: unknown, context: CheckContext): Issue[] {
     if (typeof agent === 'string') issues.push(...checkReference(['routing', i, 'agent'], agent, names, context));
   }
   return [...issues, ...checkFiles(value), ...checkOrder(value)];
-}
-
-/** Patterns are prefixes: a `*` that stands elsewhere would match nothing, silently. */
-function checkQueuePatterns(channel: string, value: unknown): Issue[] {
-  const sessions = valueAt(value, ['queue', 'sessions']);
-  if (!isPlainObject(sessions)) return [];
-  return Object.keys(sessions).flatMap((pattern): Issue[] => {
-    const star = pattern.indexOf('*');
-    if (star === -1 || star === pattern.length - 1) return [];
-    return [
-      {
-        path: ['channels', channel, 'queue', 'sessions', pattern],
-        expected: 'a pattern with one `*` at most, at its end',
-        also: `"${pattern.slice(0, star + 1)}" is one, and matches all that begins so`,
-      },
-    ];
-  });
 }
 
 /** Finds gateways that would be open to everybody; kept apart because it has a code of its own. */
@@ -126,13 +109,6 @@ export function checkOpenBinds(value: unknown): Issue[] {
 export function openBind(issues: readonly Issue[]): OrreryError {
   const text = issues.map((i) => `${i.path.slice(0, 2).join('.')}: expected ${i.expected ?? ''}`).join('; ');
   return new OrreryError('ORRERY_OPEN_BIND', `The gateway is not bound: ${text}`);
-}
-
-/** Tells whether an address can be reached from this machine only. */
-function isLoopback(host: string): boolean {
-  const name = host.toLowerCase().replace(/^\[(.*)\]$/, '$1');
-  if (isIP(name) === 4) return name.startsWith('127.');
-  return name === 'localhost' || name === '::1' || name === '0:0:0:0:0:0:0:1';
 }
 
 function checkName(path: readonly string[], name: string): Issue[] {

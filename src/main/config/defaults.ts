@@ -8,6 +8,14 @@ export const DEFAULT_GATEWAY_PORT = 8790;
 /** 1 MiB. */
 export const DEFAULT_MAX_BODY_BYTES = 1_048_576;
 
+/** Messages of one user of a chat network. */
+export const DEFAULT_USER_RATE_PER_MINUTE = 20;
+export const DEFAULT_IRC_PORT = 6667;
+export const DEFAULT_IRC_TLS_PORT = 6697;
+/** What servers of IRC commonly let pass: a few lines at once, then one in two seconds. */
+export const DEFAULT_FLOOD_BURST = 4;
+export const DEFAULT_FLOOD_INTERVAL_MS = 2000;
+
 /** One core is left to the main thread; more than 8 threads are asked for, never assumed. */
 export const DEFAULT_THREADS: number = Math.max(2, Math.min(availableParallelism() - 1, 8));
 export const DEFAULT_MAX_TURNS_PER_AGENT = 256;

@@ -68,15 +68,73 @@ export interface GatewayChannelConfig {
   /** The agent of all messages of this channel, unless the caller names one. */
   agent?: string;
   /** How messages of one session that come during a turn are handled, unless the caller asks for a mode. */
-  queue?: {
-    /** `followup` (default): one after another. `collect`: those that wait become one turn. `interrupt`: the running turn begins again with them. `steer`: put into it. */
-    mode?: QueueMode;
-    /** Modes by namespace; `*` at the end of a pattern stands for anything, and the most specific one wins. */
-    sessions?: Readonly<Record<string, QueueMode>>;
-  };
+  queue?: QueueInput;
 }
 
-export type ChannelInput = GatewayChannelConfig;
+export interface QueueInput {
+  /** `followup` (default): one after another. `collect`: those that wait become one turn. `interrupt`: the running turn begins again with them. `steer`: put into it. */
+  mode?: QueueMode;
+  /** Modes by namespace; `*` at the end of a pattern stands for anything, and the most specific one wins. */
+  sessions?: Readonly<Record<string, QueueMode>>;
+}
+
+interface NetworkChannelConfig {
+  /** Who may talk: `*` is everyone, else patterns such as `user:42`, `room:7` or `guild:1`. Default: nobody. */
+  allow?: readonly string[];
+  /** What is answered in rooms: `mentions` of the bot (default), or `all`. Direct messages of those allowed always are. */
+  respondTo?: 'mentions' | 'all';
+  /** Messages of one user that are taken in. Default 20. */
+  rateLimitPerMinute?: number;
+  /** Names the account in routing. Default: the channel's name. */
+  account?: string;
+  /** The agent of all messages of this channel. */
+  agent?: string;
+  /** How messages of one session that come during a turn are handled. */
+  queue?: QueueInput;
+}
+
+export interface DiscordChannelConfig extends NetworkChannelConfig {
+  type: 'discord';
+  /** The bot's token. */
+  token: string;
+  /** Base of the REST API, without a version. Default: Discord's own. */
+  apiUrl?: string;
+  /** Shows replies while they are written, by editing them. Default true. */
+  stream?: boolean;
+}
+
+export interface IrcChannelConfig extends NetworkChannelConfig {
+  type: 'irc';
+  host: string;
+  /** Default 6697, without TLS 6667. */
+  port?: number;
+  /** Default true. */
+  tls?: boolean;
+  /** Whether the server's certificate must be trusted. Default true. */
+  tlsVerify?: boolean;
+  nick: string;
+  /** Default: the nick. */
+  username?: string;
+  /** Default: the nick. */
+  realname?: string;
+  /** Rooms to join: `#name`, or `#name key`. */
+  channels?: readonly string[];
+  /** Of the server. */
+  password?: string;
+  /** Of the account: SASL PLAIN. */
+  sasl?: { account: string; password: string };
+  /** How fast lines are sent. */
+  flood?: {
+    /** Lines at once. Default 4. */
+    burst?: number;
+    /** For each further one. Default 2,000. */
+    intervalMs?: number;
+  };
+  /** Markdown is taken out (`plain`, default) or written with the codes for bold, italics and monospace. */
+  formatting?: 'plain' | 'codes';
+}
+
+export type ChannelInput = GatewayChannelConfig | DiscordChannelConfig | IrcChannelConfig;
 
 /** The configuration as it is written; every key but `agents` has a default. Durations are in milliseconds. */
 export interface OrreryConfig {

@@ -2,14 +2,15 @@
 import { isAbsolute, resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { OrreryError } from '../../protocol/index.ts';
+import { deafChannels, fillChannel } from './channels.ts';
 import { checkOpenBinds, checkRelations, modulePath, openBind } from './checks.ts';
 import * as defaults from './defaults.ts';
 import { type Environment, substitute } from './environment.ts';
-import type { AgentConfig, GatewayChannelConfig, OrreryConfig } from './input.ts';
+import type { AgentConfig, OrreryConfig } from './input.ts';
 import { type Issue, Shower, invalidConfig, pathText } from './issues.ts';
 import { type Override, applyOverrides } from './overrides.ts';
 import { checkShape, coerce } from './schema.ts';
-import type { GatewayConfig, ResolvedAgent, ResolvedConfig, RouteRule } from './types.ts';
+import type { ResolvedAgent, ResolvedConfig, RouteRule } from './types.ts';
 import { takeUnbuilt } from './unbuilt.ts';
 
 export interface ResolveOptions {
@@ -73,7 +74,7 @@ function fill(
     agents: Object.fromEntries(agents),
     defaultAgent: config.defaultAgent ?? firstAgent,
     channels: Object.fromEntries(
-      Object.entries(config.channels ?? {}).map(([name, channel]) => [name, fillGateway(channel)]),
+      Object.entries(config.channels ?? {}).map(([name, channel]) => [name, fillChannel(channel)]),
     ),
     routing: config.routing ?? DEFAULT_ROUTING,
     workers: {
@@ -91,7 +92,7 @@ function fill(
       level: config.log?.level ?? defaults.DEFAULT_LOG_LEVEL,
       pretty: config.log?.pretty ?? isatty(1),
     },
-    warnings: [...warnings, ...unset],
+    warnings: [...warnings, ...unset, ...deafChannels(config.channels ?? {})],
   };
 }
 
@@ -132,23 +133,6 @@ function sourceOf(name: string, agent: AgentConfig, dir: string): ResolvedAgent[
       ...(maxSteps === undefined ? {} : { maxSteps }),
       ...(fallback === undefined ? {} : { fallback }),
     },
-  };
-}
-
-function fillGateway(channel: GatewayChannelConfig): GatewayConfig {
-  const { token, adminToken, rateLimitPerMinute, agent, queue } = channel;
-  return {
-    type: 'gateway',
-    host: channel.host ?? defaults.DEFAULT_GATEWAY_HOST,
-    port: channel.port ?? defaults.DEFAULT_GATEWAY_PORT,
-    ...(token === undefined ? {} : { token }),
-    ...(adminToken === undefined ? {} : { adminToken }),
-    maxBodyBytes: channel.maxBodyBytes ?? defaults.DEFAULT_MAX_BODY_BYTES,
-    ...(rateLimitPerMinute === undefined ? {} : { rateLimitPerMinute }),
-    allowedHosts: channel.allowedHosts ?? [],
-    allowedOrigins: channel.allowedOrigins ?? [],
-    ...(agent === undefined ? {} : { agent }),
-    ...(queue === undefined ? {} : { queue: { mode: queue.mode ?? 'followup', sessions: queue.sessions ?? {} } }),
   };
 }
 

@@ -1,22 +1,13 @@
 /** Owns the shape of the configuration: known keys, types and ranges. What holds between keys is in `checks.ts`. */
 import { z } from 'zod';
-import { QUEUE_MODES } from '../../protocol/index.ts';
+import { channel, channelKeys, CHANNEL_TYPES } from './channel-schema.ts';
 import { type Issue, type KeyPath, type Shower, didYouMean, valueAt } from './issues.ts';
+import { between, count, countOrZero, flag, heapMb, ms, msOrZero, oneOf, text, whole } from './values.ts';
 
 /** Levels of the log, quietest last. */
 export const LOG_LEVELS: readonly string[] = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
-// The messages are the noun phrase after "expected".
-const text = z.string({ error: 'a string' }).min(1, { error: 'a string that is not empty' });
-const flag = z.boolean({ error: 'true or false' });
-const texts = z.array(text, { error: 'a list of strings' });
-const port = whole(0, 65_535, 'a port number from 0 to 65535');
-const ms = whole(1, 2_147_483_647, 'a whole number of milliseconds of at least 1');
-const msOrZero = whole(0, 2_147_483_647, 'a whole number of milliseconds of at least 0');
-const count = whole(1, Number.MAX_SAFE_INTEGER, 'a whole number of at least 1');
-const countOrZero = whole(0, Number.MAX_SAFE_INTEGER, 'a whole number of at least 0');
 const SHARE = 'a number above 0 and at most 1';
-const heapMb = whole(8, 1_048_576, 'a whole number of MB of at least 8');
 
 const context = z.strictObject(
   {
@@ -52,34 +43,6 @@ const agent = z.strictObject(
     context: context.optional(),
     maxSteps: whole(1, 1_000, 'a whole number from 1 to 1000').optional(),
     fallback: z.array(text, { error: 'a list of models' }).optional(),
-  },
-  { error: 'an object' },
-);
-
-const queueMode = oneOf(...QUEUE_MODES);
-const queue = z.strictObject(
-  {
-    mode: queueMode.optional(),
-    sessions: z
-      .record(text, queueMode, { error: 'an object with a queue mode under each namespace pattern' })
-      .optional(),
-  },
-  { error: 'an object' },
-);
-
-const gateway = z.strictObject(
-  {
-    type: oneOf('gateway'),
-    host: text.optional(),
-    port: port.optional(),
-    token: text.optional(),
-    adminToken: text.optional(),
-    maxBodyBytes: whole(1_024, 1_073_741_824, 'a whole number of bytes from 1024 to 1073741824').optional(),
-    rateLimitPerMinute: count.optional(),
-    allowedHosts: texts.optional(),
-    allowedOrigins: texts.optional(),
-    agent: text.optional(),
-    queue: queue.optional(),
   },
   { error: 'an object' },
 );
@@ -169,7 +132,7 @@ const config = z.strictObject(
   {
     agents: z.record(z.string(), agent, { error: 'an object with an agent under each name' }),
     defaultAgent: text.optional(),
-    channels: z.record(z.string(), gateway, { error: 'an object with a channel under each name' }).optional(),
+    channels: z.record(z.string(), channel, { error: 'an object with a channel under each name' }).optional(),
     // Each rule is checked by `checkRule`: a union would say of a wrong key only that no form fits.
     routing: z.array(z.unknown(), { error: 'a list of rules' }).optional(),
     workers: workers.optional(),
@@ -191,8 +154,10 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   'agents/*': Object.keys(agent.shape),
   'agents/*/limits': ['maxHeapMb'],
   'agents/*/context': Object.keys(context.shape),
-  'channels/*': Object.keys(gateway.shape),
-  'channels/*/queue': Object.keys(queue.shape),
+  'channels/*': ofChannels(''),
+  'channels/*/queue': ofChannels('queue'),
+  'channels/*/sasl': ofChannels('sasl'),
+  'channels/*/flood': ofChannels('flood'),
   'routing/*': ['match', 'agent', 'rule', 'key'],
   'routing/*/match': Object.keys(match.shape),
   workers: Object.keys(workers.shape),
@@ -248,7 +213,7 @@ function toIssues(result: z.ZodSafeParseResult<unknown>, root: unknown, base: Ke
     if (issue.code !== 'unrecognized_keys') {
       return [{ path, expected: issue.message, found: shower.show(path, valueAt(root, path)) }];
     }
-    const known = KNOWN_KEYS[path.map((key, i) => (isName(path, i) ? '*' : String(key))).join('/')] ?? [];
+    const known = knownAt(path, root);
     return issue.keys.map((key) => {
       const near = didYouMean(key, known);
       const also = near === undefined ? `known here: ${known.join(', ')}` : `did you mean "${near}"?`;
@@ -257,20 +222,18 @@ function toIssues(result: z.ZodSafeParseResult<unknown>, root: unknown, base: Ke
   });
 }
 
+function knownAt(path: KeyPath, root: unknown): readonly string[] {
+  if (path[0] === 'channels' && path.length > 1) {
+    return channelKeys(valueAt(root, [...path.slice(0, 2), 'type']), path.slice(2).join('/'));
+  }
+  return KNOWN_KEYS[path.map((key, i) => (isName(path, i) ? '*' : String(key))).join('/')] ?? [];
+}
+
+function ofChannels(within: string): readonly string[] {
+  return [...new Set(CHANNEL_TYPES.flatMap((type) => channelKeys(type, within)))];
+}
+
 /** Tells whether the key at an index is a name that its writer chose, or an index of a list. */
 function isName(path: KeyPath, index: number): boolean {
   return index === 1 && ['agents', 'channels', 'routing'].includes(String(path[0]));
-}
-
-function whole(min: number, max: number, error: string): z.ZodNumber {
-  return z.int({ error }).min(min, { error }).max(max, { error });
-}
-
-function between(min: number, max: number): z.ZodNumber {
-  const error = `a number from ${min} to ${max}`;
-  return z.number({ error }).min(min, { error }).max(max, { error });
-}
-
-function oneOf(...values: readonly string[]): z.ZodEnum {
-  return z.enum(values, { error: values.map((v) => JSON.stringify(v)).join(' or ') });
 }

@@ -44,7 +44,49 @@ export interface GatewayConfig {
   readonly queue?: QueueConfig;
 }
 
-export type ChannelConfig = GatewayConfig;
+/** What all chat networks have. */
+export interface NetworkConfig {
+  /** Who may talk; nobody where it is empty. */
+  readonly allow: readonly string[];
+  /** What is answered in rooms. */
+  readonly respondTo: 'mentions' | 'all';
+  /** Messages of one user. */
+  readonly rateLimitPerMinute: number;
+  /** Names the account in routing. Default: the channel's name. */
+  readonly account?: string;
+  readonly agent?: string;
+  readonly queue?: QueueConfig;
+}
+
+export interface DiscordConfig extends NetworkConfig {
+  readonly type: 'discord';
+  readonly token: string;
+  /** Default: Discord's own. */
+  readonly apiUrl?: string;
+  /** Shows replies while they are written. */
+  readonly stream: boolean;
+}
+
+export interface IrcConfig extends NetworkConfig {
+  readonly type: 'irc';
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** Whether the server's certificate must be trusted. */
+  readonly tlsVerify: boolean;
+  readonly nick: string;
+  readonly username: string;
+  readonly realname: string;
+  /** Rooms to join: `#name`, or `#name key`. */
+  readonly channels: readonly string[];
+  /** Of the server. */
+  readonly password?: string;
+  readonly sasl?: { readonly account: string; readonly password: string };
+  readonly flood: { readonly burst: number; readonly intervalMs: number };
+  readonly formatting: 'plain' | 'codes';
+}
+
+export type ChannelConfig = GatewayConfig | DiscordConfig | IrcConfig;
 
 /** Conditions of a binding; every one that is given must hold. `*` at the end of a pattern stands for anything. */
 export interface RouteMatch {

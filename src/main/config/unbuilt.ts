@@ -2,7 +2,7 @@
 import { isPlainObject } from './environment.ts';
 import type { Issue } from './issues.ts';
 
-const NETWORKS: ReadonlySet<string> = new Set(['discord', 'slack', 'telegram', 'irc']);
+const NETWORKS: ReadonlySet<string> = new Set(['slack', 'telegram']);
 const AGENT_KEYS: readonly string[] = ['tools', 'mcp', 'policy', 'approval'];
 
 /**
@@ -35,7 +35,7 @@ function channels(value: unknown): Issue[] {
     return [
       {
         path: ['channels', name, 'type'],
-        expected: '"gateway"',
+        expected: '"gateway" or "discord" or "irc"',
         found: JSON.stringify(type),
         also: `the ${type} channel is not built yet`,
       },

@@ -3,7 +3,14 @@
  * a channel and delivery in both directions.
  */
 import type { Logger } from 'pino';
-import { type Accepted, type ConnectionState, type InboundMessage, OrreryError } from '../../protocol/index.ts';
+import {
+  type Accepted,
+  type ConnectionState,
+  ERRORS,
+  type InboundMessage,
+  OrreryError,
+  codeOf,
+} from '../../protocol/index.ts';
 import type { ChannelManagers, ChannelStatus } from '../api.ts';
 import {
   type AcceptOptions,
@@ -57,12 +64,17 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     for (const [name, config] of Object.entries(options.configs)) this.#add(name, config);
   }
 
-  /** Starts all channels, one after another. Rejects when one fails for good; those that run then are the caller's to stop. */
+  /**
+   * Starts all channels at once: one whose network is slow or refuses does not touch the others. Rejects when the configuration of one is wrong,
+   * and when every one of them failed for good; those that run then are the caller's to stop.
+   */
   async start(): Promise<void> {
-    for (const name of this.#byName.keys()) {
-      if (this.#sends.signal.aborted) return; // stopped meanwhile
-      await this.#start(name);
-    }
+    const names = [...this.#byName.keys()];
+    const results = await Promise.allSettled(names.map((name) => this.#start(name)));
+    const failures = results.flatMap((result): unknown[] => (result.status === 'rejected' ? [result.reason] : []));
+    const wrong = failures.find((error) => isConfiguration(error));
+    if (wrong !== undefined) throw wrong;
+    if (failures.length > 0 && failures.length === names.length) throw failures[0];
   }
 
   list(): readonly ChannelStatus[] {
@@ -153,7 +165,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
   async #start(name: string): Promise<void> {
     const hosted = this.#byName.get(name);
     const config = this.#options.configs[name];
-    if (!hosted || !config) return;
+    if (!hosted || !config || this.#sends.signal.aborted) return; // stopped meanwhile
     const channel = this.#options.create(name, config);
     this.#adapters.set(name, channel);
     await hosted.manager.start(channel, { name });
@@ -185,13 +197,16 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
   #status(name: string): ChannelStatus {
     const hosted = this.#byName.get(name);
     const state = hosted?.manager.connection ?? { status: 'idle' };
+    const adapter = this.#adapters.get(name);
+    const health = adapter?.health?.();
     return {
       name,
       type: hosted?.type ?? '',
       connected: hosted?.manager.isConnected() ?? false,
       state,
       metadata: hosted?.manager.state().metadata ?? {},
-      ...reachedAt(this.#adapters.get(name)),
+      ...(health === undefined ? {} : { health }),
+      ...reachedAt(adapter),
     };
   }
 }
@@ -200,6 +215,12 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
 function alone(inbound: InboundMessage, defaultAgent: string): string {
   if (inbound.agent === undefined || inbound.agent === defaultAgent) return defaultAgent;
   throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${inbound.agent}" behind this channel`);
+}
+
+/** What a person has to correct before anything else; a network's refusal is that one channel's affair. */
+function isConfiguration(error: unknown): boolean {
+  const code = codeOf(error);
+  return code !== undefined && ERRORS[code].class === 'configuration';
 }
 
 /** Where a gateway listens: with port 0 it is known only once it is open. */
