@@ -1,92 +1,18 @@
 /** Owns what every adapter must do, as tests that run over any of them. A harness plays the adapter's network. */
-import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { Channel, ChannelContext, SendOptions } from '../../src/main/channels/channel.ts';
+import type { Channel } from '../../src/main/channels/channel.ts';
 import { isFatal } from '../../src/main/channels/connection.ts';
 import { ChannelManager } from '../../src/main/channels/manager.ts';
-import {
-  type Accepted,
-  type InboundMessage,
-  Namespace,
-  OrreryError,
-  type OutboundError,
-  type OutboundTarget,
-  toWire,
-} from '../../src/protocol/index.ts';
-import { Inbox, TestHost, replyTo } from '../support/channels.ts';
-
-/** What a user on the network got to see. */
-export interface Heard {
-  readonly text: string;
-  /** True when it told of an error. */
-  readonly error: boolean;
-}
-
-export interface ChannelHarness extends AsyncDisposable {
-  /** The adapter, fresh and not connected. */
-  readonly channel: Channel;
-  /**
-   * Lets a user say something. Resolves when the network considers it taken over (its acknowledgement, where it has one, else
-   * when it was sent off); rejects when nobody took it. It must not wait for an answer.
-   */
-  say(text: string): Promise<void>;
-  /** Resolves with what the user hears next. */
-  hear(): Promise<Heard>;
-  /** True when the network learns of `accept`'s outcome: then `say` is checked to wait for it. */
-  readonly acknowledges?: boolean;
-  /** Breaks the connection from the network's side; absent where a connection cannot break. */
-  breakConnection?(): Promise<void>;
-  /** Ends the input by itself; absent where an input has no end. */
-  endInput?(): Promise<void>;
-  /** Makes the next `connect` fail, in passing or for good. */
-  failConnect?(kind: 'passing' | 'fatal'): Promise<void>;
-}
-
-/** A connection's context that keeps what the adapter does with it. */
-interface Recorder {
-  readonly ctx: ChannelContext;
-  readonly accepted: Inbox<InboundMessage>;
-  readonly closed: Inbox<{ readonly cause: unknown }>;
-  readonly abort: AbortController;
-  /** Decides the outcome of the next messages; default: accepted at once. */
-  outcome: (inbound: InboundMessage) => Promise<Accepted>;
-}
-
-const NAME = 'contract';
-
-function record(): Recorder {
-  const abort = new AbortController();
-  const recorder: Recorder = {
-    accepted: new Inbox(),
-    closed: new Inbox(),
-    abort,
-    outcome: async (inbound) => ({ status: 'accepted', id: `d-${inbound.id}`, agent: 'echo' }),
-    ctx: {
-      signal: abort.signal,
-      log: pino({ enabled: false }),
-      name: NAME,
-      metadata: {},
-      accept(inbound) {
-        recorder.accepted.push(inbound);
-        return recorder.outcome(inbound);
-      },
-      closed: (cause) => recorder.closed.push({ cause }),
-    },
-  };
-  return recorder;
-}
-
-function options(key = 'key-1'): SendOptions {
-  return { key, signal: new AbortController().signal };
-}
-
-function errorTo(target: OutboundTarget): OutboundError {
-  const error = new OrreryError('ORRERY_AGENT_FAILED', 'the agent stumbled');
-  return { target, delivery: 'd-1', agent: 'echo', error: toWire(error) };
-}
+import { type Accepted, type InboundMessage, Namespace, OrreryError } from '../../src/protocol/index.ts';
+import { TestHost, replyTo } from '../support/channels.ts';
+import { type ChannelHarness, NAME, type Recorder, errorTo, options, record } from './harness.ts';
+import { lossContract } from './losses.ts';
+import { sendingContract } from './sending.ts';
 
 /** Runs the adapter contract over the channel that `makeHarness` gives; each test gets a new one. */
 export function channelContract(name: string, makeHarness: () => Promise<ChannelHarness>): void {
+  sendingContract(name, makeHarness);
+  lossContract(name, makeHarness);
   describe(`the adapter contract, kept by ${name}`, () => {
     let harness: ChannelHarness;
     let channel: Channel;

@@ -24,6 +24,27 @@ channelContract('Discord', async () => {
       server.gateway.down = true;
       server.gateway.drop();
     },
+    mendNetwork: async () => {
+      server.gateway.down = false;
+    },
+    sayUnheard: async (text) => {
+      server.gateway.forget();
+      server.say({ content: text });
+    },
+    sayTwice: async (text) => {
+      server.copies = 2;
+      server.say({ content: text });
+      server.copies = 1;
+    },
+    maxLength: 2000,
+    hearEdit: async () => (await server.edits.next()).message.content,
+    seeTyping: async () => {
+      await server.typing.next();
+    },
+    limitRate: (ms) => server.rateLimits.push(ms / 1000),
+    loseAcknowledgement: () => {
+      server.swallows = 1;
+    },
     failConnect: async (kind) => {
       if (kind === 'passing') server.failures = 10;
       else server.token = 'another';

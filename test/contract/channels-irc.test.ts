@@ -34,7 +34,15 @@ channelContract('IRC', async () => {
       const text = line.params.at(-1) ?? '';
       return { text, error: text.startsWith(ERROR_SIGN) };
     },
-    breakConnection: () => server.stop(),
+    maxLength: 512,
+    // What the server puts before it, and the end of the line.
+    measure: (text) => Buffer.byteLength(`:orrery!~orrery@127.0.0.1 PRIVMSG alice :${text}\r\n`),
+    breakConnection: async () => {
+      await server.stop();
+      (await alice)?.[Symbol.dispose]();
+      alice = undefined;
+    },
+    mendNetwork: () => server.start(),
     failConnect: async (kind) => {
       if (kind === 'fatal') options.password = 'wrong';
       else await server.stop();

@@ -11,6 +11,10 @@ channelContract('the in-process channel', async () => {
       await channel.say(text);
     },
     hear: () => channel.heard.next(),
+    sayTwice: async (text) => {
+      await channel.say(text, { id: 'twice' });
+      await channel.say(text, { id: 'twice' });
+    },
     breakConnection: async () => channel.drop(),
     endInput: async () => channel.end(),
     failConnect: async (kind) => {

@@ -1,4 +1,5 @@
 /** Owns the in-process channel of the tests, a host that answers as a test says, and a clock that only a test moves. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Channel, ChannelContext, SendOptions, SendReceipt } from '../../src/main/channels/channel.ts';
 import type { Clock } from '../../src/main/channels/connection.ts';
 import type { AgentRef, ChannelHost, ChannelManager } from '../../src/main/channels/manager.ts';
@@ -216,6 +217,9 @@ export class TestHost implements ChannelHost {
   /** Answers at once, with what the user said. */
   echo = true;
   #pending = new Set<string>();
+  #seen = new Set<string>();
+  /** The last echo: they are sent one after another. */
+  #echoed: Promise<void> = Promise.resolve();
   #idle: PromiseWithResolvers<void>[] = [];
 
   async accept(message: InboundMessage, o: Parameters<ChannelHost['accept']>[1]): Promise<Accepted> {
@@ -223,15 +227,30 @@ export class TestHost implements ChannelHost {
     if (o.agents === undefined ? agent !== o.defaultAgent : !o.agents.has(agent)) {
       throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${agent}"`);
     }
+    const id = `d-${message.id}`;
+    if (this.#seen.has(message.id)) return { status: 'duplicate', id, agent, state: 'pending' };
+    this.#seen.add(message.id);
     this.#pending.add(message.id);
     this.accepted.push({ message, agent, manager: o.manager });
-    if (this.echo) queueMicrotask(() => void this.answer(message, message.message.content, o.manager, agent));
-    return { status: 'accepted', id: `d-${message.id}`, agent };
+    if (this.echo) this.#echoed = this.#echoed.then(() => this.#echo(message, o.manager, agent));
+    return { status: 'accepted', id, agent };
   }
 
   async answer(message: InboundMessage, text: string, manager: ChannelManager, agent?: string): Promise<void> {
     await manager.send(replyTo(message, text, agent), { key: message.id, signal: new AbortController().signal });
     this.#settle(message.id);
+  }
+
+  /** Tries again as delivery does, until the answer is sent or its message given up. */
+  async #echo(message: InboundMessage, manager: ChannelManager, agent: string): Promise<void> {
+    while (this.#pending.has(message.id)) {
+      try {
+        return await this.answer(message, message.message.content, manager, agent);
+      } catch (error) {
+        if (error instanceof OrreryError && !error.retryable) return;
+        await delay(5);
+      }
+    }
   }
 
   abort(manager: ChannelManager): void {

@@ -36,6 +36,13 @@ export interface NetworkOptions extends AdmissionRules {
 interface Session {
   readonly ctx: ChannelContext;
   readonly log: Logger;
+  /** What came before the connection counted as open, when a reply could not be sent yet; undefined from then on. */
+  early: Early[] | undefined;
+}
+
+interface Early {
+  readonly message: NetworkMessage;
+  readonly resolve: (taken: boolean | Promise<boolean>) => void;
 }
 
 /** What intake says when it takes in nothing at all: the message is not refused, only not taken yet. */
@@ -81,7 +88,7 @@ export class NetworkChannel implements Channel {
 
   async connect(ctx: ChannelContext): Promise<void> {
     const log = ctx.log;
-    const session: Session = { ctx, log };
+    const session: Session = { ctx, log, early: [] };
     this.#session = session;
     this.#takesIn = true;
     let isLost = false;
@@ -97,10 +104,8 @@ export class NetworkChannel implements Channel {
       },
     };
     await this.#driver.open(link);
-    // A step later: a reply to what is handed in must find the connection open.
-    setImmediate(() => {
-      for (const message of this.#memory.takeParked(Date.now())) void this.#take(session, message);
-    });
+    // A step later the connection counts as open.
+    setImmediate(() => this.#begin(session));
   }
 
   async send(out: OutboundMessage, { key, signal }: SendOptions): Promise<SendReceipt> {
@@ -124,7 +129,9 @@ export class NetworkChannel implements Channel {
   }
 
   async dispose(): Promise<void> {
+    const session = this.#session;
     this.#session = undefined;
+    for (const { message, resolve } of session?.early ?? []) resolve(this.#park(message));
     this.#typing?.stop();
     for (const draft of this.#drafts.values()) void draft.end();
     this.#drafts.clear();
@@ -138,8 +145,22 @@ export class NetworkChannel implements Channel {
     return { ...Object.fromEntries(seen), ...this.#driver.health?.() };
   }
 
+  /** Hands in what waited for this connection, in its order. */
+  #begin(session: Session): void {
+    const early = session.early ?? [];
+    session.early = undefined;
+    for (const message of this.#memory.takeParked(Date.now())) void this.#take(session, message);
+    for (const { message, resolve } of early) resolve(this.#take(session, message));
+  }
+
   /** Deals with a message of the network; see {@link Link.take}. */
   async #take(session: Session, message: NetworkMessage): Promise<boolean> {
+    const { early } = session;
+    if (early && this.#session === session) {
+      return new Promise((resolve) => {
+        early.push({ message, resolve });
+      });
+    }
     if (this.#session !== session || session.ctx.signal.aborted || !this.#takesIn) return this.#park(message);
     const ignored = this.#ignores(message);
     if (ignored !== undefined) {
