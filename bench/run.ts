@@ -28,6 +28,16 @@ const BENCHES: readonly Bench[] = [
     short: { args: ['--seconds', '5'] },
   },
   {
+    name: 'heartbeats',
+    asks: 'whether connections to Discord and IRC live while every slot computes, beside a host of one thread',
+    short: { args: ['--short'] },
+  },
+  {
+    name: 'restarts',
+    asks: 'whether a channel that is restarted in the middle of many messages loses or repeats any',
+    short: { args: ['--messages', '100'] },
+  },
+  {
     name: 'gateway',
     asks: 'what /v1/chat/completions costs, beside a fastify + AI SDK handler, single and clustered',
     short: { args: ['--rounds', '1', '--seconds', '1'] },

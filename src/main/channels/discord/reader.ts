@@ -18,6 +18,8 @@ export const MAX_MISSED = 1000;
 const PAGE = 100;
 /** Private conversations that are looked into after a start, the ones used last. */
 const MAX_CONVERSATIONS = 50;
+/** Rooms that are followed; of those that nothing waits in, the one seen first is forgotten first, and is as new when it is seen again. */
+const MAX_ROOMS = 10_000;
 /** The mark of a room in which nothing was said yet. */
 const NOTHING = '0';
 
@@ -106,7 +108,16 @@ export class Reader {
     if (known) return known;
     const room: Room = { waiting: undefined, frozen: false, tail: Promise.resolve() };
     this.#rooms.set(id, room);
+    if (this.#rooms.size > MAX_ROOMS) this.#forgetOne();
     return room;
+  }
+
+  #forgetOne(): void {
+    for (const [id, room] of this.#rooms) {
+      if (room.waiting || room.frozen) continue;
+      this.#rooms.delete(id);
+      return;
+    }
   }
 
   #catchUp(id: string, guildId: string | undefined): void {

@@ -23,6 +23,8 @@ interface Fence {
 const FENCE = /^ {0,3}(`{3,}|~{3,})([^\n]*)$/;
 /** A cut that leaves less than this share of a message is not worth its better place. */
 const WORTH = 0.4;
+/** Rather than leave that much of a message empty, a word is cut. */
+const WORTH_A_WORD = 0.1;
 const SENTENCE_END = /[.!?…。！？]["')\]]*\s/g;
 
 /** Splits a text into messages, in order; what is blank gives none. Blank lines around a cut are dropped, nothing else is. */
@@ -112,7 +114,7 @@ function chooseCut(text: string, end: number, fences: boolean, inside: Fence | u
   const sentence = lastOutside(window, SENTENCE_END, fences, inside);
   if (sentence > least) return sentence;
   const word = lastOutside(window, /\s/g, fences, inside);
-  return word > 0 ? word : end;
+  return word > end * WORTH_A_WORD ? word : end;
 }
 
 /** Tells whether a block would fit into one message of about that length. */
