@@ -295,4 +295,19 @@ describe('connections', () => {
     });
     expect(server.gateway.events.slice(before)).toEqual([]);
   });
+
+  test('discord - leaves no connection behind that was ended while it asked for the gateway', async () => {
+    const { server, channel, recorder } = await setUp();
+    const held = Promise.withResolvers<void>();
+    server.held = held.promise;
+    const connecting = channel.connect(recorder.ctx).catch(() => undefined);
+    await eventually('it asks', () => server.requests.length === 1);
+    recorder.abort.abort();
+    await Promise.all([connecting, channel.dispose()]);
+    held.resolve();
+    const again = record();
+    await channel.connect(again.ctx);
+    expect(server.gateway.events).toEqual(['hello', 'identify']);
+    expect(server.gateway.live).toBe(1);
+  });
 });

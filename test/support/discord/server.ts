@@ -50,6 +50,8 @@ export class DiscordServer implements AsyncDisposable {
   swallows = 0;
   /** Answers of `GET /gateway/bot` that fail with 500. */
   failures = 0;
+  /** What every answer waits for. */
+  held: Promise<void> = Promise.resolve();
   /** Every user's message is dispatched so often. */
   copies = 1;
   token: string;
@@ -112,6 +114,7 @@ export class DiscordServer implements AsyncDisposable {
     const url = new URL(request.url ?? '/', 'http://127.0.0.1');
     const path = url.pathname.replace('/api/v10', '');
     this.requests.push(`${request.method ?? ''} ${path}`);
+    await this.held;
     const answer =
       request.headers.authorization === `Bot ${this.token}`
         ? this.#answer(
