@@ -11,7 +11,10 @@ import { type TemporaryDirectory, temporaryDirectory } from '../temporary.ts';
 const PROGRAM =
   ['/usr/sbin/ngircd', '/usr/bin/ngircd', '/opt/homebrew/sbin/ngircd'].find((path) => existsSync(path)) ?? 'ngircd';
 const TLS = fileURLToPath(new URL('../../fixtures/tls/', import.meta.url));
-const TRIES = 200;
+/** Looks, 25 ms apart: generous, since each ends at once when all is well. */
+const LOOKS = 1200;
+/** A port that was free may be taken a moment later. */
+const TRIES = 3;
 
 export interface NgircdOptions {
   /** A password that every client must give. */
@@ -42,9 +45,16 @@ export class Ngircd implements AsyncDisposable {
 
   static async start(options: NgircdOptions = {}): Promise<Ngircd> {
     requireNgircd();
-    const ngircd = new Ngircd(temporaryDirectory(), await freePorts(), options);
-    await ngircd.start();
-    return ngircd;
+    for (let i = 1; ; i++) {
+      const ngircd = new Ngircd(temporaryDirectory(), await freePorts(), options);
+      try {
+        await ngircd.start();
+        return ngircd;
+      } catch (error) {
+        await ngircd[Symbol.asyncDispose]();
+        if (i === TRIES) throw error;
+      }
+    }
   }
 
   /** Runs the server; it may have been stopped before. */
@@ -53,7 +63,7 @@ export class Ngircd implements AsyncDisposable {
     writeFileSync(file, this.#config());
     const child = spawn(PROGRAM, ['--nodaemon', '--config', file], { stdio: 'ignore' });
     this.#child = child;
-    for (let i = 0; i < TRIES; i++) {
+    for (let i = 0; i < LOOKS; i++) {
       if (child.exitCode !== null) throw new Error(`ngircd ended with ${child.exitCode}: is one of its ports taken?`);
       if (await answers(this.port)) return;
       await delay(25);
