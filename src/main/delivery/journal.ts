@@ -21,6 +21,13 @@ export function dedupeKey(inbound: InboundMessage): DedupeKey {
   return `${channel.length}.${account.length}.${namespace.length}.${channel}${account}${namespace}${id}`;
 }
 
+/** The namespace in a dedupe key. */
+export function namespaceOf(key: DedupeKey): string {
+  const [channel = '', account = '', namespace = ''] = key.split('.', 3);
+  const at = channel.length + account.length + namespace.length + 3 + Number(channel) + Number(account);
+  return key.slice(at, at + Number(namespace));
+}
+
 /** A message with the agent that routing gave it. */
 export interface Admission {
   readonly inbound: InboundMessage;

@@ -11,7 +11,7 @@ export function answerOf(known: KnownDelivery | null, inbound: InboundMessage): 
     );
   }
   const { id, agent } = known;
-  const state = stateOf(known.state);
+  const state = stateOf(known.status, known.state, known.reply);
   if (state.status === 'dead') {
     const error = state.error ?? { name: 'OrreryError', code: 'ORRERY_INTERRUPTED', message: state.reason };
     return { status: 'duplicate', id, agent, state: 'dead', error };

@@ -8,7 +8,17 @@ import type { Statements } from './statements.ts';
 export interface CompactorOptions {
   readonly retentionMs: number;
   readonly maxDeadLetters: number;
+  /** Is told of the keys that are free, should the transaction be committed. */
+  readonly forgot: (key: string, seq: number) => void;
 }
+
+type Oldest = readonly [
+  seq: number,
+  acceptedAt: number,
+  finishedAt: number | null,
+  diedAt: number | null,
+  key: string | null,
+];
 
 /** How often a round begins anew, in milliseconds. */
 const ROUND_MS = 60_000;
@@ -18,6 +28,8 @@ export class Compactor {
   readonly #options: CompactorOptions;
   #after = 0;
   #roundAt = -Infinity;
+  /** When the row was accepted that it stopped at: until that one is due there is nothing to look at. */
+  #stoppedAt = -Infinity;
   /** Dead letters in the file. */
   #letters: number;
 
@@ -42,13 +54,21 @@ export class Compactor {
     if (now - this.#roundAt >= ROUND_MS || now < this.#roundAt) {
       this.#roundAt = now;
       this.#after = 0;
+      this.#stoppedAt = -Infinity;
     }
     const until = now - this.#options.retentionMs;
-    const rows = this.#sql.oldest.all(this.#after, limit) as readonly (readonly (number | null)[])[];
-    for (const [seq = 0, acceptedAt, finishedAt, diedAt] of rows) {
-      if ((acceptedAt ?? 0) > until) return letters;
-      if (finishedAt !== null && (finishedAt ?? 0) <= until && diedAt === null) this.#sql.delete.run(seq);
-      this.#after = seq ?? 0;
+    if (this.#stoppedAt > until) return letters;
+    const rows = this.#sql.oldest.all(this.#after, limit) as unknown as readonly Oldest[];
+    for (const [seq, acceptedAt, finishedAt, diedAt, key] of rows) {
+      if (acceptedAt > until) {
+        this.#stoppedAt = acceptedAt;
+        return letters;
+      }
+      if (finishedAt !== null && finishedAt <= until && diedAt === null) {
+        this.#sql.delete.run(seq);
+        if (key !== null) this.#options.forgot(key, seq);
+      }
+      this.#after = seq;
     }
     return letters || rows.length === limit;
   }

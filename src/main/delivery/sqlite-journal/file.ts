@@ -8,27 +8,27 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { DeliveryId, InboundMessage } from '../../../protocol/index.ts';
 import { Writer, openDatabase } from '../../../lib/sqlite.ts';
-import { dedupeKey } from '../journal.ts';
 import { Compactor } from './compactor.ts';
+import { KeyTable } from './key-table.ts';
 import {
   APPEND_PLACES,
   type JournalSetup,
   type KnownDelivery,
   MARK_PLACES,
+  type PackedAppends,
   type PackedMarks,
   type WorkException,
   type WorkRequest,
   deliveryId,
   seqOf,
-  stateJsonOf,
 } from './packed.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
 import { type Row, Statements } from './statements.ts';
 
 export const WHAT = 'journal';
 
-/** Bytes of the truncated hash that stands for a dedupe key: two keys with one of 2^128 values do not happen. */
-const KEY_BYTES = 16;
+/** Bytes of the truncated hash that stands for a body: two bodies with one of 2^128 values do not happen. */
+const BODY_BYTES = 16;
 /** Rows that a transaction looks at for what may be forgotten, for each message that it adds: more go than come. */
 const COMPACT_PER_APPEND = 2;
 /** Rows of a share of upkeep in idle time: some milliseconds. */
@@ -63,6 +63,9 @@ export class JournalFile {
   readonly #sql: Statements;
   readonly #writer: Writer;
   readonly #compactor: Compactor;
+  readonly #keys = new KeyTable();
+  /** Keys that the transaction under way makes free, each with its row. */
+  #forgotten: (readonly [key: string, seq: number])[] = [];
   /** The first free sequence number when it was opened. */
   readonly next: number;
   #dirtyRows = 0;
@@ -87,7 +90,11 @@ export class JournalFile {
       }
       this.#sql = new Statements(this.#database);
       this.#writer = new Writer(this.#database);
-      this.#compactor = new Compactor(this.#sql, setup);
+      this.#compactor = new Compactor(this.#sql, {
+        ...setup,
+        forgot: (key, seq) => this.#forgotten.push([key, seq]),
+      });
+      for (const [seq, key] of this.#sql.keys.each()) this.#keys.add(key as string, seq as number);
       this.#extendLog();
       if (setup.first) this.#begin();
       this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
@@ -101,12 +108,11 @@ export class JournalFile {
   work({ at, appends, marks, withdrawn }: WorkRequest): readonly WorkException[] {
     const exceptions: WorkException[] = [];
     const tally: Tally = { accepted: 0, answered: 0, dead: 0 };
-    const deaths = this.#writer.run(() => {
-      for (const seq of withdrawn) tally.accepted -= this.#sql.withdraw.run(seq);
+    const deaths = this.#write(() => {
+      for (const seq of withdrawn) this.#withdraw(seq, tally);
       this.#mark(marks, at, tally);
       for (let i = 0; i < appends.length; i += APPEND_PLACES) {
-        const inbound = appends[i + 2] as string;
-        const known = this.#append(appends[i] as number, appends[i + 1] as string, inbound, at, tally);
+        const known = this.#append(appends, i, at, tally);
         if (known !== undefined) exceptions.push([i / APPEND_PLACES, known]);
       }
       if (tally.accepted > 0) this.#compactor.step(at, tally.accepted * COMPACT_PER_APPEND);
@@ -132,7 +138,8 @@ export class JournalFile {
   }
 
   find(key: string, at: number): Row | undefined {
-    return this.#sql.find.get(keyHash(key), at - this.#setup.retentionMs);
+    const seq = this.#keys.find(key, (row) => this.#sql.known.get(row, key) !== undefined);
+    return seq === 0 ? undefined : this.#sql.find.get(seq, at - this.#setup.retentionMs);
   }
 
   /** A page of what was accepted and is not finished, from after one place up to another. */
@@ -167,7 +174,7 @@ export class JournalFile {
     const seq = seqOf(id) || 0;
     const row = this.#writer.run(() => {
       const back = this.#sql.replay.get(seq, id, position, at);
-      if (back) this.#sql.addMeta.run('replayed', 1);
+      if (back) this.#sql.countReplay.run();
       return back;
     });
     if (row) this.#compactor.died(-1);
@@ -176,7 +183,7 @@ export class JournalFile {
 
   /** As `JournalTotals` lists them. */
   totals(): readonly number[] {
-    const counted = ['accepted', 'replayed', 'answered', 'dead'].map((key) => this.#sql.meta.get(key)?.[0]);
+    const [, ...counted] = this.#sql.meta.get() ?? [];
     return [...counted, this.#sql.pending.get()?.[0], this.#sql.letterCount.get()?.[0]].map(Number);
   }
 
@@ -205,7 +212,7 @@ export class JournalFile {
 
   /** Closes it as the last act of the process: the next start knows that nothing was cut off. */
   closeClean(): void {
-    this.#writer.run(() => this.#sql.setMeta.run('clean', 1));
+    this.#writer.run(() => this.#sql.setClean.run(1));
     this.#database.close();
   }
 
@@ -238,39 +245,60 @@ export class JournalFile {
   /** In one transaction: a start that is killed has either told of the stop before it, or left that to the next one. */
   #begin(): void {
     this.#writer.run(() => {
-      if (this.#sql.meta.get('clean')?.[0] === 0) this.#sql.raiseCrashes.run();
-      this.#sql.setMeta.run('clean', 0);
+      if (this.#sql.meta.get()?.[0] === 0) this.#sql.raiseCrashes.run();
+      this.#sql.setClean.run(0);
     });
   }
 
-  #append(seq: number, agent: string, json: string, at: number, tally: Tally): KnownDelivery | null | undefined {
-    const inbound = JSON.parse(json) as InboundMessage;
-    const key = keyHash(dedupeKey(inbound));
-    const body = bodyHash(inbound);
-    const id = deliveryId(this.#setup.idPrefix, seq);
-    const values = [seq, at, id, key, body, agent, inbound.namespace, json] as const;
-    let added = this.#sql.append.run(...values);
-    if (added === 0) {
-      const known = this.#sql.known.get(key);
-      if (known && !this.#expire(known, at)) {
-        // Its own row: the thread that wrote it ended before it told.
-        if (known[0] === seq) return undefined;
-        if (Buffer.compare(known[6] as Uint8Array, body) !== 0) return null;
-        if (inbound.agent !== undefined && agent !== known[2]) return null;
-        return { id: known[1] as string, agent: known[2] as string, state: known[7] as string | null };
-      }
-      added = this.#sql.append.run(...values);
+  /** A transaction; the keys that it frees are forgotten when it is committed. */
+  #write<T>(work: () => T): T {
+    try {
+      const result = this.#writer.run(work);
+      for (const [key, seq] of this.#forgotten) this.#keys.remove(key, seq);
+      return result;
+    } finally {
+      if (this.#forgotten.length > 0) this.#forgotten = [];
     }
-    tally.accepted += added;
+  }
+
+  #append(appends: PackedAppends, from: number, at: number, tally: Tally): KnownDelivery | null | undefined {
+    const [seq, agent, key, bodyChars, json] = appends.slice(from, from + APPEND_PLACES) as [
+      number,
+      string,
+      string,
+      number,
+      string,
+    ];
+    const body = bodyHash(json.slice(0, bodyChars));
+    let known: Row | undefined;
+    this.#keys.find(key, (row) => (known = this.#sql.known.get(row, key)) !== undefined);
+    if (known && !this.#expire(known, key, at)) {
+      // Its own row: the thread that wrote it ended before it told.
+      if (known[0] === seq) return undefined;
+      if (Buffer.compare(known[6] as Uint8Array, body) !== 0) return null;
+      if (agent !== known[2] && agentOf(json) !== undefined) return null;
+      const [, id, of, status, , , , state, reply] = known;
+      return { id, agent: of, status, state, reply } as KnownDelivery;
+    }
+    this.#keys.add(key, seq);
+    tally.accepted += this.#sql.append.run(seq, at, deliveryId(this.#setup.idPrefix, seq), key, body, agent, json);
     return undefined;
   }
 
   /** Gives the key of a row free that is past its retention, and has not been forgotten yet. */
-  #expire([seq = null, , , , finishedAt, diedAt]: Row, at: number): boolean {
+  #expire([seq, , , , finishedAt, diedAt]: Row, key: string, at: number): boolean {
     if (typeof finishedAt !== 'number' || at - finishedAt < this.#setup.retentionMs) return false;
-    if (diedAt === null) this.#sql.delete.run(seq);
-    else this.#sql.freeKey.run(seq);
+    if (diedAt === null) this.#sql.delete.run(seq as number);
+    else this.#sql.freeKey.run(seq as number);
+    this.#forgotten.push([key, seq as number]);
     return true;
+  }
+
+  #withdraw(seq: number, tally: Tally): void {
+    const gone = this.#sql.withdraw.get(seq);
+    if (!gone) return;
+    tally.accepted -= 1;
+    this.#forgotten.push([gone[0] as string, seq]);
   }
 
   #mark(marks: PackedMarks, at: number, tally: Tally): void {
@@ -278,21 +306,20 @@ export class JournalFile {
       const seq = marks[i] as number;
       const status = marks[i + 1] as number;
       const attempts = marks[i + 2] as number;
-      const state = stateJsonOf(marks, i);
-      if (status === STATUS.answered) tally.answered += this.#sql.answer.run(seq, attempts, state, at);
+      const reply = marks[i + 3] ?? null;
+      const state = marks[i + 4] ?? null;
+      if (status === STATUS.answered) tally.answered += this.#sql.answer.run(seq, attempts, state, reply, at);
       else if (status === STATUS.dead) tally.dead += this.#sql.die.run(seq, attempts, state, at);
-      else this.#sql.move.run(seq, status, attempts, state);
+      else this.#sql.move.run(seq, status, attempts, state, reply);
     }
   }
 
   #count({ accepted, answered, dead }: Tally): void {
-    if (accepted !== 0) this.#sql.addMeta.run('accepted', accepted);
-    if (answered !== 0) this.#sql.addMeta.run('answered', answered);
-    if (dead !== 0) this.#sql.addMeta.run('dead', dead);
+    if (accepted !== 0 || answered !== 0 || dead !== 0) this.#sql.count.run(accepted, answered, dead);
   }
 
   #compactOnce(at: number): boolean {
-    return this.#writer.run(() => this.#compactor.step(at, COMPACT_AT_ONCE));
+    return this.#write(() => this.#compactor.step(at, COMPACT_AT_ONCE));
   }
 
   /** Reads a number that SQLite keeps of this connection or of the file. */
@@ -315,18 +342,11 @@ function prepareVacuum(file: string): void {
   }
 }
 
-function keyHash(key: string): Uint8Array {
-  return digest(key).subarray(0, KEY_BYTES);
+/** The agent that the message itself asks for. */
+function agentOf(json: string): string | undefined {
+  return (JSON.parse(json) as InboundMessage).agent;
 }
 
-/** Of what is said: text, parts and context. The rest of a message may differ when it is sent again. */
-function bodyHash({ message, context }: InboundMessage): Uint8Array {
-  const { content, parts } = message;
-  if (parts === undefined && context === undefined) return digest(`${content.length}.${content}`);
-  return digest(`${content.length}.${content}${JSON.stringify([parts, context])}`);
-}
-
-/** UTF-8 has no half of a pair: two texts with different ones would become one. */
-function digest(text: string): Uint8Array {
-  return hash('sha256', text.isWellFormed() ? text : Buffer.from(text, 'utf16le'), 'buffer');
+function bodyHash(body: string): Uint8Array {
+  return hash('sha256', body, 'buffer').subarray(0, BODY_BYTES);
 }

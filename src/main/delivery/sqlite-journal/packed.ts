@@ -9,10 +9,9 @@ import {
   type DeliveryState,
   type InboundMessage,
   NO_USAGE,
-  type Reply,
   type WireError,
 } from '../../../protocol/index.ts';
-import type { DeadLetter, PendingDelivery, StoredDelivery } from '../journal.ts';
+import { type DeadLetter, type DedupeKey, type PendingDelivery, type StoredDelivery, namespaceOf } from '../journal.ts';
 import { STATUS } from './schema.ts';
 import type { Row } from './statements.ts';
 
@@ -31,12 +30,15 @@ export interface JournalSetup {
 /** The first message of a thread. `next`: the first free sequence number. */
 export type Opening = { readonly next: number } | { readonly error: WireError };
 
-/** Three places a message: its sequence number, its agent, and the inbound message as JSON. */
+/**
+ * Five places a message: its sequence number, its agent, its key as the file holds it, how many characters of its JSON are the body that
+ * is compared when the key comes again, and that JSON.
+ */
 export type PackedAppends = readonly (number | string)[];
-export const APPEND_PLACES = 3;
+export const APPEND_PLACES = 5;
 /**
  * Five places a step: sequence number, status, attempts, a reply's text, and the rest as JSON: of a reply its counts and
- * whose turn it was, or null for none of that; of any other state all of it. A reply's text is made JSON in the thread: on main that took
+ * whose turn it was, or null for none of that; of any other state, and of a reply whose text the file would change, all of it. A reply's text is kept as it is: to make it JSON on main took
  * a third of a message's time.
  */
 export type PackedMarks = readonly (number | string | null)[];
@@ -80,7 +82,9 @@ export type WorkException = readonly [index: number, known: KnownDelivery | null
 export interface KnownDelivery {
   readonly id: DeliveryId;
   readonly agent: string;
+  readonly status: number;
   readonly state: string | null;
+  readonly reply: string | null;
 }
 
 /** Undefined `error`: it takes writes again. */
@@ -90,17 +94,37 @@ export interface ProbeAnswer {
   readonly final?: boolean;
 }
 
+/** A message as it is kept. */
+export interface PackedInbound {
+  readonly json: string;
+  /** The first characters of the JSON: the message and its context. The rest may differ when it is sent again. */
+  readonly bodyChars: number;
+}
+
 /**
- * Returns the parts of a message that the host knows, as JSON. What else an object holds may not survive it, or may change it (`toJSON`):
+ * Packs the parts of a message that the host knows. What else an object holds may not survive it, or may change it (`toJSON`):
  * one such message must not fail those of its batch.
  */
-export function inboundJsonOf(inbound: InboundMessage): string {
+export function packInbound(inbound: InboundMessage): PackedInbound {
   const { id, channel, account, namespace, metadata, receivedAt, context, agent, queue } = inbound;
+  const about = JSON.stringify({
+    id,
+    channel,
+    account,
+    namespace,
+    metadata: { ...metadata },
+    receivedAt,
+    agent,
+    queue,
+  });
   const message = plainMessage(inbound.message);
-  const about = { id, channel, account, namespace, message, metadata: { ...metadata }, receivedAt, agent, queue };
-  if (!context) return JSON.stringify(about);
-  const { mode, messages } = context;
-  return JSON.stringify({ ...about, context: { mode, messages: messages.map(plainMessage) } });
+  const body = JSON.stringify(context ? { message, context: plainContext(context) } : { message });
+  const bodyChars = body.length - 1;
+  return { json: `${body.slice(0, bodyChars)},${about.slice(1)}`, bodyChars };
+}
+
+function plainContext({ mode, messages }: NonNullable<InboundMessage['context']>): object {
+  return { mode, messages: messages.map(plainMessage) };
 }
 
 /** Every value of a part is a text: intake has seen to that. */
@@ -127,32 +151,47 @@ export function packMark(seq: number, state: DeliveryState, attempts: number, in
   } else if (state.status === 'committed' || state.status === 'answered') {
     const { message, usage, steps } = state.reply;
     const by = state.status === 'answered' ? state.by : undefined;
+    if (!isPlain(message.content)) {
+      into.push(null, JSON.stringify(state));
+      return;
+    }
     into.push(message.content);
     if (usage === NO_USAGE && steps === 0 && by === undefined) into.push(null);
     else into.push(JSON.stringify([usage.inputTokens, usage.outputTokens, steps, ...(by === undefined ? [] : [by])]));
   } else into.push(null, JSON.stringify(state));
 }
 
-/** The state of the mark that begins at a place, as JSON. */
-export function stateJsonOf(marks: PackedMarks, at: number): string {
-  const content = marks[at + 3];
-  const rest = marks[at + 4] as string | null;
-  if (typeof content !== 'string') return rest ?? 'null';
-  const [inputTokens, outputTokens, steps, by] = rest === null ? NO_COUNTS : (JSON.parse(rest) as ReplyRest);
-  const reply: Reply = { message: { role: 'assistant', content }, usage: { inputTokens, outputTokens }, steps };
-  const status = marks[at + 1] === STATUS.answered ? 'answered' : 'committed';
-  return JSON.stringify(by === undefined ? { status, reply } : { status, reply, by });
-}
-
 const NO_COUNTS: ReplyRest = [0, 0, 0];
 
-export function stateOf(json: string | null): DeliveryState {
-  return json === null ? ACCEPTED : (JSON.parse(json) as DeliveryState);
+export function stateOf(status: number, state: string | null, text: string | null): DeliveryState {
+  if (text === null) return state === null ? ACCEPTED : (JSON.parse(state) as DeliveryState);
+  const [inputTokens, outputTokens, steps, by] = state === null ? NO_COUNTS : (JSON.parse(state) as ReplyRest);
+  const reply = { message: { role: 'assistant', content: text }, usage: { inputTokens, outputTokens }, steps } as const;
+  if (status !== STATUS.answered) return { status: 'committed', reply };
+  return by === undefined ? { status: 'answered', reply } : { status: 'answered', reply, by };
+}
+
+/** Tells whether the file gives a text back as it is: UTF-8 has no half of a pair, and a zero may be taken for the end. */
+function isPlain(text: string): boolean {
+  return text.isWellFormed() && !text.includes('\0');
+}
+
+/** A dedupe key as the file holds it. No key begins as a JSON text does. */
+export function fileKeyOf(key: DedupeKey): string {
+  return isPlain(key) ? key : JSON.stringify(key);
+}
+
+/** A row whose key was given to a newer message still has its text. */
+function namespaceOfRow(key: string | null, inbound: string | null): string {
+  if (key === null) return (JSON.parse(inbound ?? '{}') as InboundMessage).namespace;
+  return namespaceOf(key.startsWith('"') ? (JSON.parse(key) as DedupeKey) : key);
 }
 
 export function storedOf(row: Row): StoredDelivery {
-  const [id, agent, namespace, , attempts, state] = row;
-  return { id, agent, namespace, attempts, state: stateOf(state as string | null) } as StoredDelivery;
+  const [id, agent, key, status, attempts, state, inbound, , , , , , reply] = row;
+  const namespace = namespaceOfRow(key as string | null, inbound as string | null);
+  const newest = stateOf(status as number, state as string | null, reply as string | null);
+  return { id, agent, namespace, attempts, state: newest } as StoredDelivery;
 }
 
 export function pendingOf(row: Row): PendingDelivery {

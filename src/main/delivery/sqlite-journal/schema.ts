@@ -4,17 +4,24 @@
 export const JOURNAL_APPLICATION_ID = 0x4f72724a;
 
 /**
- * - `meta`: `clean` is 1 while no process has the file open and the last one closed it; the rest are counts over its lifetime.
+ * - `meta`: one row. `clean` is 1 while no process has the file open and the last one closed it; the rest are counts over its lifetime.
  * - `deliveries`: `seq` is in the id and never changes. `position` is the order of acceptance: `seq`, until a dead letter is
- *   put back behind the others. `key` is a hash of the dedupe key, or null when a newer message has taken that; `body` is
- *   compared when a key comes again. `state` is JSON (null: accepted); `inbound` is JSON, and null once nothing needs it.
+ *   put back behind the others. `key` is the dedupe key, or null when a newer message has taken that: found by the table
+ *   in memory that is filled from here, see `key-table.ts`. `body` is a hash that is compared when a key comes again. `reply` is a reply's text, `state` the rest of
+ *   the state as JSON, as a mark brings them. `inbound` is JSON, and null once nothing needs it.
  *   `finished_at` and `died_at` are in the conditions of the indexes, which so cost a step on the way nothing. `died_at`
  *   is set as long as the row is a dead letter.
  * - `probe`: what is written to see whether there is room.
  */
 const VERSION_1 = `
-  CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-  INSERT INTO meta VALUES ('clean', 1), ('accepted', 0), ('replayed', 0), ('answered', 0), ('dead', 0);
+  CREATE TABLE meta (
+    clean INTEGER NOT NULL,
+    accepted INTEGER NOT NULL,
+    replayed INTEGER NOT NULL,
+    answered INTEGER NOT NULL,
+    dead INTEGER NOT NULL
+  ) STRICT;
+  INSERT INTO meta VALUES (1, 0, 0, 0, 0);
   CREATE TABLE deliveries (
     seq INTEGER PRIMARY KEY,
     position INTEGER NOT NULL,
@@ -26,11 +33,11 @@ const VERSION_1 = `
     finished_at INTEGER,
     died_at INTEGER,
     id TEXT NOT NULL,
-    key BLOB UNIQUE,
+    key TEXT,
     body BLOB NOT NULL,
     agent TEXT NOT NULL,
-    namespace TEXT NOT NULL,
     state TEXT,
+    reply TEXT,
     inbound TEXT
   ) STRICT;
   CREATE INDEX unfinished ON deliveries (position) WHERE finished_at IS NULL;

@@ -15,7 +15,16 @@ import {
   type PendingDelivery,
   type StoredDelivery,
 } from '../journal.ts';
-import { type AskKind, type Asks, type Request, letterOf, pendingOf, positionOf, storedOf } from './packed.ts';
+import {
+  type AskKind,
+  type Asks,
+  type Request,
+  fileKeyOf,
+  letterOf,
+  pendingOf,
+  positionOf,
+  storedOf,
+} from './packed.ts';
 import { JournalThread } from './thread.ts';
 import { JournalWriter } from './writer.ts';
 
@@ -133,7 +142,7 @@ export class SqliteJournal implements Journal {
   }
 
   async find(key: DedupeKey): Promise<StoredDelivery | undefined> {
-    const row = await this.#ask({ kind: 'find', key, at: this.#now() });
+    const row = await this.#ask({ kind: 'find', key: fileKeyOf(key), at: this.#now() });
     return row ? storedOf(row) : undefined;
   }
 

@@ -9,13 +9,15 @@ class Query extends AnyQuery<Cell> {}
 
 /** As `packed.ts` unpacks it. */
 const DELIVERY =
-  'id, agent, namespace, status, attempts, state, inbound, accepted_at, crashes, replays, died_at, position';
+  'id, agent, key, status, attempts, state, inbound, accepted_at, crashes, replays, died_at, position, reply';
 const FROM = `SELECT ${DELIVERY} FROM deliveries`;
 
 export class Statements {
   readonly meta: Query;
-  readonly setMeta: Query;
-  readonly addMeta: Query;
+  readonly setClean: Query;
+  readonly count: Query;
+  readonly countReplay: Query;
+  readonly keys: Query;
   readonly last: Query;
   readonly raiseCrashes: Query;
   readonly append: Query;
@@ -43,9 +45,11 @@ export class Statements {
 
   constructor(database: DatabaseSync) {
     const query = (sql: string): Query => new Query(database, sql);
-    this.meta = query('SELECT value FROM meta WHERE key = ?');
-    this.setMeta = query('UPDATE meta SET value = ?2 WHERE key = ?1');
-    this.addMeta = query('UPDATE meta SET value = value + ?2 WHERE key = ?1');
+    this.meta = query('SELECT clean, accepted, replayed, answered, dead FROM meta');
+    this.setClean = query('UPDATE meta SET clean = ?');
+    this.count = query('UPDATE meta SET accepted = accepted + ?, answered = answered + ?, dead = dead + ?');
+    this.countReplay = query('UPDATE meta SET replayed = replayed + 1');
+    this.keys = query('SELECT seq, key FROM deliveries WHERE key IS NOT NULL');
     this.last = query(
       `SELECT max(coalesce((SELECT max(seq) FROM deliveries), 0),
                   coalesce((SELECT max(position) FROM deliveries WHERE finished_at IS NULL), 0))`,
@@ -54,29 +58,31 @@ export class Statements {
 
     this.append = query(
       `INSERT INTO deliveries VALUES
-       (?1, ?1, ${STATUS.accepted}, 0, 0, 0, ?2, NULL, NULL, ?3, ?4, ?5, ?6, ?7, NULL, ?8) ON CONFLICT DO NOTHING`,
+       (?1, ?1, ${STATUS.accepted}, 0, 0, 0, ?2, NULL, NULL, ?3, ?4, ?5, ?6, NULL, NULL, ?7) ON CONFLICT DO NOTHING`,
     );
     this.known = query(
-      'SELECT seq, id, agent, status, finished_at, died_at, body, state FROM deliveries WHERE key = ?',
+      `SELECT seq, id, agent, status, finished_at, died_at, body, state, reply FROM deliveries WHERE seq = ? AND key = ?`,
     );
     // What is finished stays as it is: a step that is written a second time finds nothing to do.
     this.move = query(
-      'UPDATE deliveries SET status = ?2, attempts = ?3, state = ?4 WHERE seq = ?1 AND finished_at IS NULL',
+      'UPDATE deliveries SET status = ?2, attempts = ?3, state = ?4, reply = ?5 WHERE seq = ?1 AND finished_at IS NULL',
     );
     this.answer = query(
-      `UPDATE deliveries SET status = ${STATUS.answered}, attempts = ?2, state = ?3, finished_at = ?4, inbound = NULL
+      `UPDATE deliveries SET status = ${STATUS.answered}, attempts = ?2, state = ?3, reply = ?4, finished_at = ?5, inbound = NULL
        WHERE seq = ?1 AND finished_at IS NULL`,
     );
     this.die = query(
-      `UPDATE deliveries SET status = ${STATUS.dead}, attempts = ?2, state = ?3, finished_at = ?4, died_at = ?4
+      `UPDATE deliveries SET status = ${STATUS.dead}, attempts = ?2, state = ?3, reply = NULL, finished_at = ?4, died_at = ?4
        WHERE seq = ?1 AND finished_at IS NULL`,
     );
-    this.withdraw = query(`DELETE FROM deliveries WHERE seq = ? AND status = ${STATUS.accepted} AND replays = 0`);
+    this.withdraw = query(
+      `DELETE FROM deliveries WHERE seq = ? AND status = ${STATUS.accepted} AND replays = 0 RETURNING key`,
+    );
     this.delete = query('DELETE FROM deliveries WHERE seq = ?');
     this.freeKey = query('UPDATE deliveries SET key = NULL WHERE seq = ?');
 
     this.unfinished = query(`${FROM} WHERE finished_at IS NULL AND position > ? AND position <= ? ORDER BY position`);
-    this.find = query(`${FROM} WHERE key = ?1 AND (finished_at IS NULL OR finished_at > ?2)`);
+    this.find = query(`${FROM} WHERE seq = ?1 AND (finished_at IS NULL OR finished_at > ?2)`);
     this.letters = query(`${FROM} WHERE died_at IS NOT NULL ORDER BY died_at DESC, seq DESC LIMIT ?`);
     this.lettersAfter = query(
       `${FROM} WHERE died_at IS NOT NULL
@@ -89,7 +95,7 @@ export class Statements {
     );
     this.replay = query(
       `UPDATE deliveries SET status = ${STATUS.accepted}, attempts = 0, crashes = 0, replays = replays + 1, position = ?3,
-         accepted_at = ?4, finished_at = NULL, died_at = NULL, state = NULL
+         accepted_at = ?4, finished_at = NULL, died_at = NULL, state = NULL, reply = NULL
        WHERE seq = ?1 AND id = ?2 AND died_at IS NOT NULL RETURNING ${DELIVERY}`,
     );
     this.replayed = query(`${FROM} WHERE seq = ? AND id = ? AND position = ? AND replays > 0`);
@@ -97,7 +103,7 @@ export class Statements {
     this.letterCount = query('SELECT count(*) FROM deliveries WHERE died_at IS NOT NULL');
 
     this.oldest = query(
-      'SELECT seq, accepted_at, finished_at, died_at FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?',
+      'SELECT seq, accepted_at, finished_at, died_at, key FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?',
     );
     this.surplusLetters = query(
       'SELECT seq, id FROM deliveries WHERE died_at IS NOT NULL ORDER BY died_at, seq LIMIT ?',

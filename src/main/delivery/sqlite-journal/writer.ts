@@ -16,10 +16,18 @@ import {
   messageOf,
   toWire,
 } from '../../../protocol/index.ts';
-import type { Admission, JournalHealth, JournalLag } from '../journal.ts';
+import { type Admission, type JournalHealth, type JournalLag, dedupeKey } from '../journal.ts';
 import { answerOf } from './answers.ts';
 import { type Mark, Marks, packMarks } from './marks.ts';
-import { APPEND_PLACES, type ProbeAnswer, type WorkException, deliveryId, inboundJsonOf, seqOf } from './packed.ts';
+import {
+  APPEND_PLACES,
+  type ProbeAnswer,
+  type WorkException,
+  deliveryId,
+  fileKeyOf,
+  packInbound,
+  seqOf,
+} from './packed.ts';
 import { type Failure, type JournalThread, PROBE_MS, journalFailed } from './thread.ts';
 
 export interface WriterOptions {
@@ -104,9 +112,9 @@ export class JournalWriter {
       const firstSeq = this.#next;
       let chars = 0;
       for (const { inbound, agent } of batch) {
-        const json = inboundJsonOf(inbound);
+        const { json, bodyChars } = packInbound(inbound);
         chars += json.length;
-        packed.push(firstSeq + packed.length / APPEND_PLACES, agent, json);
+        packed.push(firstSeq + packed.length / APPEND_PLACES, agent, fileKeyOf(dedupeKey(inbound)), bodyChars, json);
       }
       this.#next += batch.length;
       this.#messages += batch.length;
