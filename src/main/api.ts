@@ -7,7 +7,7 @@ import type {
   SlotState,
   StoredMessage,
 } from '../protocol/index.ts';
-import type { ChannelManager } from './channels/manager.ts';
+import type { AgentRef, ChannelManager } from './channels/manager.ts';
 import type { AccountSnapshot } from './delivery/account.ts';
 import type { DeadLetter } from './delivery/journal.ts';
 import type { QuarantineSnapshot } from './delivery/quarantine.ts';
@@ -112,6 +112,8 @@ export interface Agents {
 export interface ChannelManagers {
   list(): readonly ChannelStatus[];
   get(name: string): ChannelManager | undefined;
+  /** The agents, as `setAgents` of a {@link ChannelManager} of one's own takes them. Such a manager is its maker's to stop. */
+  agents(): ReadonlyMap<string, AgentRef>;
   /** Replaces the channel's connection; accepted messages are kept. Rejects with `ORRERY_NOT_FOUND`. */
   restart(name: string): Promise<ChannelStatus>;
 }

@@ -26,6 +26,15 @@ export {
   type SendOptions,
   type SendReceipt,
 } from './channels/index.ts';
+export {
+  type AgentProgress,
+  type BenchOptions,
+  type BenchProgress,
+  type BenchReport,
+  type BenchResult,
+  type RunManifest,
+  runBench,
+} from './bench/index.ts';
 export { type AgentConfig, type OrreryConfig, defineConfig } from './config/index.ts';
 export { type SupervisorOptions, createSupervisor } from './supervisor.ts';
 export * from '../protocol/public.ts';

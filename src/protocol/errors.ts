@@ -35,6 +35,8 @@ const REGISTRY = {
   ORRERY_OPEN_BIND: ['configuration', false, 400, 'Set a token for the gateway, or bind to 127.0.0.1.'],
   ORRERY_PEER_MISSING: ['configuration', false, 500, 'Install the package that is named.'],
   ORRERY_MODEL_KEY_MISSING: ['configuration', false, 500, "List the provider's variable under `env`, or set `apiKey`."],
+  ORRERY_BENCH_INVALID: ['configuration', false, 400, 'Correct the option or the suite as the message says.'],
+  ORRERY_BENCH_CHANGED: ['configuration', false, 409, 'Give another --out, or go on all the same with --force.'],
 
   ORRERY_BAD_REQUEST: ['request', false, 400, 'Correct the request as the message says.'],
   ORRERY_BAD_NAMESPACE: [
@@ -87,6 +89,7 @@ const REGISTRY = {
     503,
     'The agent failed too often; `orrery agents restart NAME` tries again.',
   ],
+  ORRERY_SCORER_FAILED: ['agent', false, 500, 'The scorer could not judge this case; its error is the cause.'],
   ORRERY_MODEL_FAILED: ['agent', false, 502, 'The model provider refused the call; its answer is the cause.'],
   ORRERY_MODEL_ENDLESS: ['agent', false, 502, 'The model still called tools at its last step: raise `maxSteps`.'],
   ORRERY_MODEL_UNAVAILABLE: ['agent', true, 502, 'Once the host has given up, send the message again later.'],

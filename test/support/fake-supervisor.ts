@@ -98,6 +98,7 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
       return Promise.resolve();
     },
     channels: {
+      agents: () => new Map(),
       list: () => [channel],
       get: () => undefined,
       restart: (name) => (name === 'web' ? Promise.resolve(channel) : Promise.reject(missing(name))),

@@ -187,14 +187,21 @@ describe('import rules', () => {
     expect(forbidden(inside(`main/${folder}`), (_, i) => i.ours && inside(...neighbours)(i.to))).toEqual([]);
   });
 
-  test('architecture - piscina is imported in main/pool and main/tokens alone', () => {
+  test('architecture - piscina is imported in main/pool, main/tokens and main/bench alone', () => {
     expect(
       forbidden(
-        (file) => !inside('main/pool', 'main/tokens')(file),
+        (file) => !inside('main/pool', 'main/tokens', 'main/bench')(file),
         (_, i) => names(i, 'piscina'),
       ),
     ).toEqual([]);
     expect(forbidden(inside('main/pool'), (_, i) => names(i, 'piscina'))).not.toEqual([]);
+  });
+
+  test('architecture - only the commands and the library know main/bench', () => {
+    const others = (file: string): boolean =>
+      inside('main')(file) && !inside('main/bench', 'main/cli')(file) && file !== 'main/index.ts';
+    expect(forbidden(others, (_, i) => i.ours && inside('main/bench')(i.to))).toEqual([]);
+    expect(forbidden(inside('main/cli'), (_, i) => i.ours && inside('main/bench')(i.to))).not.toEqual([]);
   });
 
   test('architecture - comlink is imported in main by pool/remote alone', () => {

@@ -167,6 +167,8 @@ describe('docs/configuration.md', () => {
       'channels.NAME.flood',
       'routing[].match',
       'sessions',
+      'bench',
+      'bench.prices',
     ]);
     expect(leaves.filter((key) => !rows.has(key) && !sections.has(key))).toEqual([]);
     const environment = /^(?:ORRERY_|-)/;

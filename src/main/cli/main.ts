@@ -1,6 +1,7 @@
 /** Owns the command line as a whole: which verbs there are, and what becomes of an error. Each verb has a file of its own. */
 import { Command, CommanderError } from 'commander';
 import { registerAgents } from './agents.ts';
+import { registerBench } from './bench.ts';
 import { registerChannels } from './channels.ts';
 import { registerChat } from './chat.ts';
 import { registerConfig } from './config.ts';
@@ -46,6 +47,7 @@ export function createProgram(): Command {
     registerDeadLetters,
     registerDrain,
     registerTokens,
+    registerBench,
     registerConfig,
   ]) {
     register(program);

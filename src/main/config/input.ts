@@ -1,6 +1,6 @@
 /** Owns the configuration as people write it: `OrreryConfig` and `defineConfig`. It checks nothing. */
 import type { QueueMode } from '../../protocol/index.ts';
-import type { RouteRule } from './types.ts';
+import type { RouteRule, TokenPrice } from './types.ts';
 
 export interface AgentConfig {
   /** `builtin:NAME`, or the path of a module relative to the configuration file. Either this or `model`. */
@@ -232,6 +232,13 @@ export interface OrreryConfig {
     drainMs?: number;
     /** Of it, for each host to stop its agents. Default: 20 %. */
     hostMs?: number;
+  };
+  bench?: {
+    /**
+     * What tokens cost, in US dollars a million, by the name of an agent or of a model (`openai:gpt-4o`, or `gpt-4o` alone); an agent's own
+     * price wins. Default: none, and then a benchmark's cost is unknown.
+     */
+    prices?: Readonly<Record<string, TokenPrice>>;
   };
   /** Relative to the configuration file. Default `.orrery`. One supervisor at a time. */
   dataDir?: string;

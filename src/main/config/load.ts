@@ -30,6 +30,8 @@ export interface LoadOptions {
   readonly env?: Environment;
   /** What the command line says; wins over `ORRERY_*`. */
   readonly overrides?: readonly Override[];
+  /** Changes the configuration as it was written, before it is checked: a benchmark has defaults of its own. */
+  readonly adapt?: (input: unknown) => unknown;
 }
 
 /**
@@ -39,8 +41,9 @@ export interface LoadOptions {
 export async function loadConfig(options: LoadOptions = {}): Promise<ResolvedConfig> {
   const { cwd, env, overrides } = settle(options);
   const found = findConfig(cwd, env, options.file);
-  if (found === undefined) return resolveConfig(BUILT_IN_CONFIG, { dir: cwd, env, overrides });
-  return resolveConfig(await readConfig(found.file), {
+  const { adapt = (input: unknown) => input } = options;
+  if (found === undefined) return resolveConfig(adapt(BUILT_IN_CONFIG), { dir: cwd, env, overrides });
+  return resolveConfig(adapt(await readConfig(found.file)), {
     dir: dirname(found.file),
     file: found.file,
     env,

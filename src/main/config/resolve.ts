@@ -87,6 +87,7 @@ function fill(
     delivery: fillDelivery(config.delivery ?? {}),
     sessions: fillSessions(config.sessions ?? {}),
     shutdown: fillShutdown(config.shutdown ?? {}),
+    bench: { prices: config.bench?.prices ?? {} },
     dataDir: absolute(dir, config.dataDir ?? defaults.DEFAULT_DATA_DIR),
     log: {
       level: config.log?.level ?? defaults.DEFAULT_LOG_LEVEL,

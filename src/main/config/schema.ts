@@ -128,6 +128,21 @@ const shutdown = z.strictObject(
   { error: 'an object' },
 );
 
+const PRICE = 'an amount in US dollars of at least 0';
+const price = z.strictObject(
+  {
+    inputPerMTok: z.number({ error: PRICE }).min(0, { error: PRICE }),
+    outputPerMTok: z.number({ error: PRICE }).min(0, { error: PRICE }),
+  },
+  { error: 'an object with `inputPerMTok` and `outputPerMTok`' },
+);
+const bench = z.strictObject(
+  {
+    prices: z.record(text, price, { error: 'an object with a price under the name of each agent or model' }).optional(),
+  },
+  { error: 'an object' },
+);
+
 const config = z.strictObject(
   {
     agents: z.record(z.string(), agent, { error: 'an object with an agent under each name' }),
@@ -140,6 +155,7 @@ const config = z.strictObject(
     delivery: delivery.optional(),
     sessions: sessions.optional(),
     shutdown: shutdown.optional(),
+    bench: bench.optional(),
     dataDir: text.optional(),
     log: z
       .strictObject({ level: oneOf(...LOG_LEVELS).optional(), pretty: flag.optional() }, { error: 'an object' })
@@ -166,6 +182,8 @@ const KNOWN_KEYS: Readonly<Record<string, readonly string[]>> = {
   sessions: Object.keys(sessions.shape),
   shutdown: Object.keys(shutdown.shape),
   log: ['level', 'pretty'],
+  bench: ['prices'],
+  'bench/prices/*': Object.keys(price.shape),
 };
 
 /** Lists the keys that an object at a path may have; docs/configuration.md is held to it. */
@@ -235,5 +253,6 @@ function ofChannels(within: string): readonly string[] {
 
 /** Tells whether the key at an index is a name that its writer chose, or an index of a list. */
 function isName(path: KeyPath, index: number): boolean {
+  if (index === 2) return path[0] === 'bench' && path[1] === 'prices';
   return index === 1 && ['agents', 'channels', 'routing'].includes(String(path[0]));
 }

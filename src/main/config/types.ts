@@ -104,6 +104,12 @@ export type RouteRule =
   | { readonly rule: 'namespacePrefix' }
   | { readonly rule: 'static'; readonly agent: string };
 
+/** US dollars for a million tokens. */
+export interface TokenPrice {
+  readonly inputPerMTok: number;
+  readonly outputPerMTok: number;
+}
+
 export interface ResolvedConfig {
   /** The configuration file; absent when the built-in configuration runs. */
   readonly file?: string;
@@ -176,6 +182,10 @@ export interface ResolvedConfig {
     readonly timeoutMs: number;
     readonly drainMs: number;
     readonly hostMs: number;
+  };
+  readonly bench: {
+    /** By the name of an agent or of a model. */
+    readonly prices: Readonly<Record<string, TokenPrice>>;
   };
   readonly dataDir: string;
   /** `fd`: standard output unless it is 2. */

@@ -85,6 +85,12 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     return this.#byName.get(name)?.manager;
   }
 
+  agents(): ReadonlyMap<string, AgentRef> {
+    const refs = new Map<string, AgentRef>();
+    for (const name of this.#options.agents) refs.set(name, { name, host: this });
+    return refs;
+  }
+
   /** The way back to where a message came from; undefined when no such channel is configured. */
   origin(name: string): Origin | undefined {
     return this.#byName.get(name)?.origin;
@@ -138,7 +144,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
   }
 
   #add(name: string, config: ChannelConfig): void {
-    const { defaultAgent, log, shutdownTimeoutMs, agents } = this.#options;
+    const { defaultAgent, log, shutdownTimeoutMs } = this.#options;
     /** Who waits for the channel to be open again. */
     const awaited: (() => void)[] = [];
     const manager = new ChannelManager(defaultAgent, {
@@ -150,9 +156,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
         if (state.status === 'open') for (const resolve of awaited.splice(0)) resolve();
       },
     });
-    const refs = new Map<string, AgentRef>();
-    for (const agent of agents) refs.set(agent, { name: agent, host: this });
-    manager.setAgents(refs, defaultAgent);
+    manager.setAgents(this.agents(), defaultAgent);
     const origin: Origin = {
       ...this.#originOf(manager, config.queue),
       reachable: () => (manager.isConnected() ? undefined : new Promise((resolve) => awaited.push(resolve))),

@@ -1,0 +1,94 @@
+/** Owns when one agent may be asked the next question: its concurrency, its rates, and what all agents together may have under way. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { RateLimiter, type RateLimits } from './rate-limit.ts';
+
+export interface LaneOptions extends RateLimits {
+  readonly agent: string;
+  /** Questions under way at once. */
+  readonly concurrency: number;
+  /** Whether first texts are timed. */
+  readonly stream: boolean;
+}
+
+/** One agent, as it is asked. */
+export class Lane {
+  readonly agent: string;
+  readonly concurrency: number;
+  readonly stream: boolean;
+  readonly limiter: RateLimiter;
+  running = 0;
+  /** Set when nothing more is asked of it. */
+  isClosed = false;
+
+  constructor(options: LaneOptions) {
+    this.agent = options.agent;
+    this.concurrency = options.concurrency;
+    this.stream = options.stream;
+    this.limiter = new RateLimiter(options);
+  }
+}
+
+/** A wait for a rate is cut into pieces of this, so that a stop is noticed. */
+const LOOK_MS = 250;
+
+/** Counts what is under way in all, and lets questions wait for their place. */
+export class Gate {
+  readonly #total: number;
+  #running = 0;
+  #waiting: (() => void)[] = [];
+  /** While it is shut only {@link enter} with `force` passes. */
+  isShut = false;
+
+  constructor(total: number) {
+    this.#total = total;
+  }
+
+  get running(): number {
+    return this.#running;
+  }
+
+  /**
+   * Resolves to the tokens that were estimated for the question once it may be put, its place being taken; to undefined as soon as
+   * `isOver` says so.
+   */
+  async enter(lane: Lane, isOver: () => boolean, hasRoom: () => boolean = () => true): Promise<number | undefined> {
+    for (;;) {
+      if (isOver()) return undefined;
+      if (this.isShut || lane.running >= lane.concurrency || this.#running >= this.#total || !hasRoom()) {
+        await this.changed();
+        continue;
+      }
+      const now = performance.now();
+      const waitMs = lane.limiter.waitMs(now);
+      if (waitMs === 0) return this.force(lane, now);
+      await sleep(Math.min(waitMs, LOOK_MS));
+    }
+  }
+
+  /** Takes a place without asking. */
+  force(lane: Lane, now: number = performance.now()): number {
+    lane.running += 1;
+    this.#running += 1;
+    return lane.limiter.take(now);
+  }
+
+  leave(lane: Lane): void {
+    lane.running -= 1;
+    this.#running -= 1;
+    this.wake();
+  }
+
+  /** Resolves at the next change. */
+  changed(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#waiting.push(resolve);
+    });
+  }
+
+  wake(): void {
+    if (this.#waiting.length === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const resolve of waiting) resolve();
+  }
+}

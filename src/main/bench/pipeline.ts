@@ -1,0 +1,283 @@
+/**
+ * Owns the way of a run's cases: read as they are needed, asked of each agent within its bounds, judged, counted and written down.
+ *
+ *   suite -> gate (concurrency, rates) -> host -> judges -> scorers and tokens -> ledger
+ *
+ * Each agent reads the suite for itself, so that a slow one holds up nobody. A thread that ends takes all that ran on it along, and
+ * often nobody knows whose doing it was: those cases run again, one at a time and with nothing beside them, so that only the guilty
+ * one's result is the error.
+ */
+import { OrreryError, asOrreryError, codeOf } from '../../protocol/index.ts';
+import type { ScorerSpec } from '../../protocol/scorers.ts';
+import { type Outcome, type Work, converse, failedOutcome, judge } from './asking.ts';
+import type { SuiteCase } from './cases.ts';
+import type { DatasetChannel } from './dataset-channel.ts';
+import { Gate, type Lane } from './lane.ts';
+import type { BenchResult } from './results.ts';
+
+/** A case that an agent is done with, on its way to its result. */
+export interface Finished {
+  readonly work: Work;
+  readonly outcome: Outcome;
+  /** Replies of the judges, by the scorer's name. */
+  readonly verdicts: Readonly<Record<string, string>>;
+  readonly judgeError?: OrreryError;
+}
+
+export interface PipelineOptions {
+  readonly channel: DatasetChannel;
+  readonly lanes: readonly Lane[];
+  /** Lanes of agents that grade and are not graded, by their names. */
+  readonly judgeLanes: ReadonlyMap<string, Lane>;
+  readonly concurrency: number;
+  readonly repeats: number;
+  readonly seed: number;
+  readonly judges: readonly Extract<ScorerSpec, { kind: 'judge' }>[];
+  /** Reads the run's cases from the start. */
+  readonly cases: () => AsyncIterable<readonly SuiteCase[]>;
+  readonly isDone: (work: Work) => boolean;
+  /** Judges and writes down; resolves with the results in the order given. */
+  readonly finish: (batch: readonly Finished[]) => Promise<readonly BenchResult[]>;
+  readonly batchSize: number;
+  /** Batches that are judged at once. */
+  readonly batches: number;
+  readonly onResult: (result: BenchResult) => void;
+  readonly onAgentGone: (agent: string, error: OrreryError) => void;
+}
+
+export type StopReason = 'interrupted' | 'cost-limit';
+
+/** Ends of a thread, for which whoever ran on it is suspected. */
+const SLOT_ENDS: ReadonlySet<string> = new Set([
+  'ORRERY_WORKER_EXITED',
+  'ORRERY_WORKER_UNRESPONSIVE',
+  'ORRERY_WORKER_OUT_OF_MEMORY',
+]);
+/** Said of a message that the end of the run cut off: it has no result. */
+const CUT_OFF: ReadonlySet<string> = new Set([
+  'ORRERY_INTERRUPTED',
+  'ORRERY_DRAINING',
+  'ORRERY_CLOSED',
+  'ORRERY_CANCELLED',
+  'ORRERY_CHANNEL_CLOSED',
+]);
+/** The agent answers nothing any more. */
+const GONE: ReadonlySet<string> = new Set(['ORRERY_AGENT_STOPPED', 'ORRERY_AGENT_ESCALATED']);
+/** Replies that may wait to be judged before nothing new is asked, beside those under way. */
+const BACKLOG = 1_024;
+const JUDGE_TRIES = 3;
+
+export class Pipeline {
+  readonly #options: PipelineOptions;
+  readonly #gate: Gate;
+  readonly #suspects: Work[] = [];
+  #isExamining = false;
+  /** Results on their way to the ledger. */
+  #finishing = 0;
+  #queue: Finished[] = [];
+  #batches = 0;
+  #stopped: StopReason | undefined;
+  #isCut = false;
+  #failure: OrreryError | undefined;
+
+  constructor(options: PipelineOptions) {
+    this.#options = options;
+    this.#gate = new Gate(options.concurrency);
+  }
+
+  /** Runs until all is done, or after a stop until what was under way is. Rejects when results cannot be written. */
+  async run(): Promise<StopReason | 'done'> {
+    await Promise.all(this.#options.lanes.map((lane) => this.#feed(lane)));
+    while (this.#gate.running + this.#finishing > 0 || this.#isExamining) await this.#gate.changed();
+    if (this.#failure) throw this.#failure;
+    return this.#stopped ?? 'done';
+  }
+
+  /** Asks nothing new; what is under way is finished. */
+  stop(reason: StopReason): void {
+    this.#stopped ??= reason;
+    this.#gate.wake();
+  }
+
+  /** What is under way now is being cut off, and gets no result. */
+  cut(): void {
+    this.#isCut = true;
+    this.stop('interrupted');
+  }
+
+  get underWay(): number {
+    return this.#gate.running + this.#finishing;
+  }
+
+  get #isOver(): boolean {
+    return this.#stopped !== undefined || this.#failure !== undefined;
+  }
+
+  async #feed(lane: Lane): Promise<void> {
+    const { cases, repeats, seed, isDone, concurrency } = this.#options;
+    const isOver = (): boolean => this.#isOver || lane.isClosed;
+    const hasRoom = (): boolean => this.#finishing < concurrency + BACKLOG;
+    try {
+      for await (const batch of cases()) {
+        for (const one of batch) {
+          for (let repeat = 0; repeat < repeats; repeat++) {
+            const work = { agent: lane.agent, one, repeat, seed: seed + repeat };
+            if (isDone(work)) continue;
+            const estimate = await this.#gate.enter(lane, isOver, hasRoom);
+            if (estimate === undefined) return;
+            void this.#ask(lane, work, estimate, false);
+          }
+        }
+      }
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Never rejects. The place in the gate was taken before, and is given back. */
+  async #ask(lane: Lane, work: Work, estimate: number, alone: boolean): Promise<void> {
+    const startedAt = Date.now();
+    const began = performance.now();
+    let outcome: Outcome | undefined;
+    try {
+      outcome = await converse(this.#options.channel, work, lane.stream);
+    } catch (error) {
+      outcome = this.#failed(lane, work, asOrreryError(error, 'ORRERY_INTERNAL'), alone, startedAt, began);
+    }
+    if (outcome) {
+      lane.limiter.settle(estimate, tokensOf(outcome));
+      this.#finishing += 1;
+    }
+    this.#gate.leave(lane);
+    // Not awaited: a judge waits for the gate, which is shut while suspects run.
+    if (outcome) void this.#judge(work, outcome);
+  }
+
+  /** The result of a case that failed; undefined where it has none. */
+  #failed(
+    lane: Lane,
+    work: Work,
+    error: OrreryError,
+    alone: boolean,
+    startedAt: number,
+    began: number,
+  ): Outcome | undefined {
+    if (this.#isCut && CUT_OFF.has(error.code)) return undefined;
+    if (GONE.has(error.code)) {
+      if (!lane.isClosed) this.#options.onAgentGone(lane.agent, error);
+      lane.isClosed = true;
+      return undefined;
+    }
+    // The host names the agent in the error where it knows that nothing else ran on the thread.
+    if (SLOT_ENDS.has(error.code) && !alone && error.details?.['agent'] === undefined) {
+      this.#suspects.push(work);
+      void this.#examine();
+      return undefined;
+    }
+    return failedOutcome(error, startedAt, performance.now() - began);
+  }
+
+  /** Runs suspects one at a time, with nothing beside them. */
+  async #examine(): Promise<void> {
+    if (this.#isExamining) return;
+    this.#isExamining = true;
+    this.#gate.isShut = true;
+    for (;;) {
+      while (this.#gate.running > 0) await this.#gate.changed();
+      const work = this.#isOver ? undefined : this.#suspects.shift();
+      const lane = work && this.#options.lanes.find(({ agent }) => agent === work.agent);
+      if (!work || !lane) break;
+      await this.#ask(lane, work, this.#gate.force(lane), true);
+    }
+    this.#isExamining = false;
+    this.#gate.isShut = false;
+    this.#gate.wake();
+  }
+
+  async #judge(work: Work, outcome: Outcome): Promise<void> {
+    const { judges } = this.#options;
+    if (judges.length === 0 || outcome.error) {
+      this.#push({ work, outcome, verdicts: {} });
+      return;
+    }
+    const verdicts: Record<string, string> = {};
+    let judgeError: OrreryError | undefined;
+    await Promise.all(
+      judges.map(async (spec) => {
+        try {
+          verdicts[spec.name] = await this.#askJudge(spec, work, outcome.output);
+        } catch (error) {
+          const cause = asOrreryError(error, 'ORRERY_INTERNAL');
+          const message = `The judge ${spec.agent} failed: ${cause.message}`;
+          judgeError ??= new OrreryError('ORRERY_SCORER_FAILED', message, { cause });
+        }
+      }),
+    );
+    // A case whose judge was cut off is asked again by the next start.
+    if (judgeError && this.#isCut) this.#settled(1);
+    else this.#push({ work, outcome, verdicts, ...(judgeError === undefined ? {} : { judgeError }) });
+  }
+
+  async #askJudge(spec: Extract<ScorerSpec, { kind: 'judge' }>, work: Work, output: string): Promise<string> {
+    const { channel, lanes, judgeLanes } = this.#options;
+    const lane = judgeLanes.get(spec.agent) ?? lanes.find(({ agent }) => agent === spec.agent);
+    if (!lane) throw new OrreryError('ORRERY_INTERNAL', `There is no lane for the judge ${spec.agent}`);
+    for (let tries = 1; ; tries++) {
+      const estimate = await this.#gate.enter(lane, () => this.#isCut);
+      if (estimate === undefined) throw new OrreryError('ORRERY_INTERRUPTED', 'The run ended before the verdict');
+      try {
+        const verdict = await judge(channel, spec, work, output);
+        lane.limiter.settle(estimate, verdict.tokens);
+        return verdict.text;
+      } catch (error) {
+        // A judge does what it is told by us: the end of its thread was a neighbour's doing.
+        if (tries === JUDGE_TRIES || !SLOT_ENDS.has(codeOf(error) ?? '')) throw error;
+      } finally {
+        this.#gate.leave(lane);
+      }
+    }
+  }
+
+  #push(finished: Finished): void {
+    this.#queue.push(finished);
+    // In the next step, so that replies that come together are judged together.
+    if (this.#queue.length === 1) queueMicrotask(() => this.#pump());
+  }
+
+  #pump(): void {
+    const { batches, batchSize } = this.#options;
+    while (this.#batches < batches && this.#queue.length > 0) {
+      const batch = this.#queue.slice(0, batchSize);
+      this.#queue = this.#queue.slice(batchSize);
+      this.#batches += 1;
+      void this.#finish(batch);
+    }
+  }
+
+  async #finish(batch: readonly Finished[]): Promise<void> {
+    try {
+      for (const result of await this.#options.finish(batch)) this.#options.onResult(result);
+    } catch (error) {
+      this.#fail(error);
+    }
+    this.#batches -= 1;
+    this.#settled(batch.length);
+    this.#pump();
+  }
+
+  #settled(count: number): void {
+    this.#finishing -= count;
+    this.#gate.wake();
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= asOrreryError(error, 'ORRERY_INTERNAL');
+    this.#gate.wake();
+  }
+}
+
+/** Characters stand in for tokens that nobody counted: four of them. */
+function tokensOf({ usage, outputs }: Outcome): number {
+  if (usage) return usage.input + usage.output;
+  return Math.ceil(outputs.reduce((sum, text) => sum + text.length, 0) / 4);
+}
