@@ -68,6 +68,16 @@ const BENCHES: readonly Bench[] = [
     short: { args: ['--turns', '20', '--rounds', '2', '--most', '10000'] },
   },
   {
+    name: 'eval',
+    asks: 'what a benchmark run adds to the waiting of its cases, beside the ideal and a plain p-limit loop',
+    short: { args: ['--cases', '200', '--rounds', '1'] },
+  },
+  {
+    name: 'eval-scale',
+    asks: 'whether a benchmark run of 100,000 cases stays small, fast and off the main thread',
+    short: { args: ['--cases', '5000'] },
+  },
+  {
     name: 'tokens',
     asks: 'how fast one thread counts and encodes, beside gpt-tokenizer, ai-tokenizer and tiktoken',
     short: { args: [], env: { ROUNDS: '1' } },
