@@ -16,7 +16,7 @@ import type { RunFigures } from './eval/scale-host.ts';
 const CASES = option('cases', 100_000);
 const IN_FLIGHT = option('in-flight', 128);
 const HOST = new URL('./eval/scale-host.ts', import.meta.url);
-const MAX_GROWTH_MB = 64;
+const MAX_GROWTH_MB = 48;
 const MAX_P99_MS = 10;
 const MIN_SHARE = 0.8;
 
@@ -57,15 +57,16 @@ try {
     results += 1;
   }
   const share = run.perSecond / base;
-  const growth = run.lastMb - run.quarterMb;
+  // The first third is code that gets compiled and caches that fill; what grows with the cases goes on growing.
+  const [early, late] = [run.memoryMb.slice(3, 6), run.memoryMb.slice(7)].map((part) => Math.max(...part));
+  const growth = (late ?? Infinity) - (early ?? 0);
   printTable(
     ['what', 'figure'],
     [
       ['results', String(results)],
       ['results/s', Math.round(run.perSecond).toString()],
       ["the host's round trip with the same scorers, messages/s", Math.round(base).toString()],
-      ['memory of the process after a quarter, MB', run.quarterMb.toFixed(0)],
-      ['memory of the process at the end, MB', run.lastMb.toFixed(0)],
+      ['memory of the process after each tenth, MB', run.memoryMb.map((mb) => mb.toFixed(0)).join(' ')],
       ['loop delay on main, p50 ms', run.loopP50Ms.toFixed(2)],
       ['loop delay on main, p99 ms', run.loopP99Ms.toFixed(2)],
       ['loop delay on main, max ms', run.loopMaxMs.toFixed(2)],
@@ -77,7 +78,7 @@ try {
     keys.size === 2 * CASES && results === keys.size,
   );
   printTarget(
-    `memory flat (grows at most ${MAX_GROWTH_MB} MB after a quarter)`,
+    `memory flat (the last three tenths at most ${MAX_GROWTH_MB} MB above the fourth to sixth)`,
     `${growth.toFixed(0)} MB`,
     growth <= MAX_GROWTH_MB,
   );
@@ -89,8 +90,7 @@ try {
     perSecond: rounded(run.perSecond, 0),
     roundTripPerSecond: rounded(base, 0),
     share: rounded(share),
-    quarterMb: rounded(run.quarterMb, 0),
-    lastMb: rounded(run.lastMb, 0),
+    memoryMb: run.memoryMb.map((mb) => rounded(mb, 0)),
     loopP99Ms: rounded(run.loopP99Ms),
   });
 } finally {

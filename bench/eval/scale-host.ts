@@ -9,14 +9,15 @@ import { serve } from '../lib/process.ts';
 
 export interface RunFigures {
   readonly perSecond: number;
-  readonly quarterMb: number;
-  readonly lastMb: number;
+  /** Memory of the process after each tenth of the run. */
+  readonly memoryMb: readonly number[];
   readonly loopP50Ms: number;
   readonly loopP99Ms: number;
   readonly loopMaxMs: number;
 }
 
 const RESOLUTION_MS = 1;
+const TENTHS = 10;
 const AGENTS = ['one', 'two'] as const;
 const CONFIG: OrreryConfig = {
   agents: { one: { use: 'builtin:echo' }, two: { use: 'builtin:echo' } },
@@ -30,7 +31,7 @@ const memoryMb = (): number => process.memoryUsage.rss() / 1_048_576;
 
 async function run({ suite, out, inFlight }: { suite: string; out: string; inFlight: number }): Promise<RunFigures> {
   const loop = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  let quarterMb = 0;
+  const memory: number[] = [];
   let began = 0;
   let first = 0;
   const report = await runBench({
@@ -50,7 +51,7 @@ async function run({ suite, out, inFlight }: { suite: string; out: string; inFli
         began = performance.now();
         first = done;
       }
-      if (quarterMb === 0 && done * 4 >= planned) quarterMb = memoryMb();
+      while (memory.length < TENTHS && done * TENTHS >= (memory.length + 1) * planned) memory.push(memoryMb());
     },
   });
   const seconds = (performance.now() - began) / 1_000;
@@ -58,8 +59,7 @@ async function run({ suite, out, inFlight }: { suite: string; out: string; inFli
   const delay = (ns: number): number => Math.max(0, ns / 1e6 - RESOLUTION_MS);
   return {
     perSecond: (report.manifest.totals.done - first) / seconds,
-    quarterMb,
-    lastMb: memoryMb(),
+    memoryMb: memory,
     loopP50Ms: delay(loop.percentile(50)),
     loopP99Ms: delay(loop.percentile(99)),
     loopMaxMs: delay(loop.max),

@@ -28,7 +28,7 @@ function results(out = 'out'): BenchResult[] {
 
 const CONFIG = {
   agents: { worker: { use: fixture('bench-case') }, echo: { use: 'builtin:echo' } },
-  workers: { threads: 2, killAfterMs: 1_500, maxHeapMb: 64 },
+  workers: { threads: 2, killAfterMs: 5_000, maxHeapMb: 48 },
 } as const;
 
 function bench(records: readonly unknown[], options: Partial<BenchOptions> = {}): Promise<BenchReport> {
@@ -159,26 +159,29 @@ async function appeared(path: string, size = 0): Promise<void> {
 
 describe('runBench', () => {
   it('crashing, hanging, spinning, heap-filling and failing cases - cost only themselves', async () => {
-    const bad = { exit: 'EXITED', spin: 'UNRESPONSIVE', heap: 'OUT_OF_MEMORY', hang: 'DEADLINE', fail: 'AGENT_FAILED' };
+    // A full heap takes as long as the machine likes: it may meet the heartbeat first.
+    const bad = {
+      exit: 'EXITED',
+      spin: 'UNRESPONSIVE',
+      heap: /OUT_OF_MEMORY|UNRESPONSIVE/,
+      hang: 'DEADLINE',
+      fail: 'AGENT_FAILED',
+    };
     const acts = Object.keys(bad);
     const records = Array.from({ length: 60 }, (_, i) =>
       i % 12 === 6
         ? { id: acts[(i - 6) / 12], input: `${acts[(i - 6) / 12]} now`, expected: 'x' }
         : { input: `slow ${i}`, expected: `${i}` },
     );
-    const report = await bench(records, { agents: ['worker', 'echo'], turnTimeoutMs: 2_500, concurrency: 8 });
+    const report = await bench(records, { agents: ['worker', 'echo'], turnTimeoutMs: 4_000, concurrency: 8 });
     expect(report.manifest).toMatchObject({ status: 'done', totals: { done: 120, errors: 5, skipped: 0 } });
     const found = results();
     expect(found).toHaveLength(120);
     const errors = byId(found.filter(({ error }) => error));
     expect(new Set(errors.keys())).toEqual(new Set(acts));
     for (const [act, code] of Object.entries(bad)) {
-      expect(errors.get(act)).toMatchObject({
-        agent: 'worker',
-        score: null,
-        output: '',
-        error: { code: expect.stringContaining(code) as string },
-      });
+      expect(errors.get(act)).toMatchObject({ agent: 'worker', score: null, output: '' });
+      expect(errors.get(act)?.error?.code).toMatch(code);
     }
     expect(found.filter(({ agent, score }) => agent === 'worker' && score === 1)).toHaveLength(55);
   });

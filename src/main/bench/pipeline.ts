@@ -41,6 +41,8 @@ export interface PipelineOptions {
   readonly batchSize: number;
   /** Batches that are judged at once. */
   readonly batches: number;
+  /** Replies that may wait to be judged before nothing new is asked, beside as many as may be under way. */
+  readonly backlog: number;
   readonly onResult: (result: BenchResult) => void;
   readonly onAgentGone: (agent: string, error: OrreryError) => void;
 }
@@ -63,8 +65,6 @@ const CUT_OFF: ReadonlySet<string> = new Set([
 ]);
 /** The agent answers nothing any more. */
 const GONE: ReadonlySet<string> = new Set(['ORRERY_AGENT_STOPPED', 'ORRERY_AGENT_ESCALATED']);
-/** Replies that may wait to be judged before nothing new is asked, beside those under way. */
-const BACKLOG = 1_024;
 const JUDGE_TRIES = 3;
 
 export class Pipeline {
@@ -114,9 +114,9 @@ export class Pipeline {
   }
 
   async #feed(lane: Lane): Promise<void> {
-    const { cases, repeats, seed, isDone, concurrency } = this.#options;
+    const { cases, repeats, seed, isDone, concurrency, backlog } = this.#options;
     const isOver = (): boolean => this.#isOver || lane.isClosed;
-    const hasRoom = (): boolean => this.#finishing < concurrency + BACKLOG;
+    const hasRoom = (): boolean => this.#finishing < concurrency + backlog;
     try {
       for await (const batch of cases()) {
         for (const one of batch) {

@@ -49,6 +49,8 @@ const RUNS_DIR = 'bench-runs';
 const DATA_DIR = 'data';
 const SPOOL_FILE = 'cases.jsonl';
 const PROGRESS_MS = 200;
+/** Replies that may wait to be judged. What they cost is not known before: where that is bounded, none is asked ahead. */
+const BACKLOG = 1_024;
 
 /** What a run is, once all of it was checked. */
 interface Plan {
@@ -243,6 +245,7 @@ async function run(plan: Plan): Promise<BenchReport> {
     finish: (batch) => finishBatch(finishing, batch),
     batchSize: scoring.batchSize,
     batches: scoring.threads + 1,
+    backlog: options.maxCost === undefined ? BACKLOG : 0,
     onResult: (result) => {
       tracker.record(result);
       if (tracker.cost >= (manifest.options.maxCost ?? Infinity)) pipeline.stop('cost-limit');

@@ -15,6 +15,12 @@ import { scrubbedEnv } from './env.ts';
 import { Slot, type SlotEvents, type SlotIsolation } from './slot.ts';
 import { ThreadCarrier } from './thread.ts';
 
+/**
+ * At its heap limit Node grants a thread a little more, and ends it. V8's own young generation is so large by now that what survives of it may
+ * exceed even that at once, and then the whole process aborts: seen with lists of small objects, in a thread that was busy before.
+ */
+const YOUNG_HEAP_MB = 48;
+
 export interface PoolOptions {
   /** Shared threads. */
   readonly threads: number;
@@ -189,7 +195,9 @@ export class Pool {
       idleTimeout: Infinity,
       recordTiming: false,
       env,
-      ...(maxHeapMb === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: maxHeapMb } }),
+      ...(maxHeapMb === undefined
+        ? {}
+        : { resourceLimits: { maxOldGenerationSizeMb: maxHeapMb, maxYoungGenerationSizeMb: YOUNG_HEAP_MB } }),
     });
     // An idle worker's crash is an `error` event, and one without a listener ends the process.
     piscina.on('error', (error: unknown) => this.#options.log.error({ err: error }, 'a pool thread failed while idle'));
