@@ -18,6 +18,7 @@ export interface RunFigures {
 
 const RESOLUTION_MS = 1;
 const TENTHS = 10;
+const WARM_UP = 2_000;
 const AGENTS = ['one', 'two'] as const;
 const CONFIG: OrreryConfig = {
   agents: { one: { use: 'builtin:echo' }, two: { use: 'builtin:echo' } },
@@ -116,15 +117,19 @@ async function roundTrip({ cases, inFlight }: { cases: number; inFlight: number 
     queue.push({ id: String(number), input, output: message.content, expected: String(number + (number % 97)) });
     if (queue.length === 1) queueMicrotask(pump);
   };
-  // Code is compiled and the vocabulary is there before the clock starts.
-  const warm = Math.min(2_000, cases);
-  const lane = async (until: number): Promise<void> => {
-    while (next < until) await ask();
+  const put = async (count: number): Promise<void> => {
+    // One list that all lanes draw from.
+    const places = Array.from({ length: count }).values();
+    const lane = async (): Promise<void> => {
+      for (const _ of places) await ask();
+    };
+    await Promise.all(Array.from({ length: inFlight }, lane));
   };
-  await Promise.all(Array.from({ length: inFlight }, () => lane(warm)));
+  // Code is compiled and the vocabulary is there before the clock starts.
+  await put(Math.min(WARM_UP, cases));
   const from = next;
   const began = performance.now();
-  await Promise.all(Array.from({ length: inFlight }, () => lane(total)));
+  await put(total - from);
   await all.promise;
   const perSecond = (total - from) / ((performance.now() - began) / 1_000);
   await supervisor.close();

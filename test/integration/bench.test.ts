@@ -26,6 +26,9 @@ function results(out = 'out'): BenchResult[] {
     .map((line) => JSON.parse(line) as BenchResult);
 }
 
+/** These start many processes, or wait for threads to be given up; the machine may be busy. */
+const SLOW_MS = 240_000;
+
 const CONFIG = {
   agents: { worker: { use: fixture('bench-case') }, echo: { use: 'builtin:echo' } },
   workers: { threads: 2, killAfterMs: 5_000, maxHeapMb: 48 },
@@ -84,33 +87,37 @@ describe('orrery bench', () => {
     expect(readdirSync(directory.path)).toEqual(['suite.jsonl']);
   });
 
-  it('Ctrl-C - finishes what is under way, says how to go on, and the next start does the rest', async () => {
-    directory.write('orrery.config.json', JSON.stringify(CONFIG));
-    directory.write(
-      'suite.jsonl',
-      jsonl(...Array.from({ length: 400 }, (_, i) => ({ input: `slow ${i}`, expected: `${i}` }))),
-    );
-    const args = ['bench', 'suite.jsonl', '--agent', 'worker', '--out', 'out', '--concurrency', '2'];
-    await using running = start(args, { cwd: directory.path });
-    await appeared(join(directory.path, 'out/results.jsonl'));
-    running.child.kill('SIGINT');
-    const first = await running.finished;
-    expect(first.stdout).toContain(
-      `Go on with: orrery ${args.slice(0, 4).join(' ')} --concurrency 2 --out ${directory.path}/out --resume`,
-    );
-    expect(first.code).toBe(1);
-    expect(results().filter(({ error }) => error)).toEqual([]);
-    const before = results().length;
-    expect(before).toBeLessThan(400);
-    const refused = await run(args, { cwd: directory.path });
-    expect(refused.stderr).toContain('has a run already');
-    const again = await run([...args, '--resume'], { cwd: directory.path });
-    expect(again.code).toBe(0);
-    expect(new Set(results().map(({ caseId }) => caseId)).size).toBe(400);
-    expect(results()).toHaveLength(400);
-  });
+  it(
+    'Ctrl-C - finishes what is under way, says how to go on, and the next start does the rest',
+    { timeout: SLOW_MS },
+    async () => {
+      directory.write('orrery.config.json', JSON.stringify(CONFIG));
+      directory.write(
+        'suite.jsonl',
+        jsonl(...Array.from({ length: 400 }, (_, i) => ({ input: `slow ${i}`, expected: `${i}` }))),
+      );
+      const args = ['bench', 'suite.jsonl', '--agent', 'worker', '--out', 'out', '--concurrency', '2'];
+      await using running = start(args, { cwd: directory.path });
+      await appeared(join(directory.path, 'out/results.jsonl'));
+      running.child.kill('SIGINT');
+      const first = await running.finished;
+      expect(first.stdout).toContain(
+        `Go on with: orrery ${args.slice(0, 4).join(' ')} --concurrency 2 --out ${directory.path}/out --resume`,
+      );
+      expect(first.code).toBe(1);
+      expect(results().filter(({ error }) => error)).toEqual([]);
+      const before = results().length;
+      expect(before).toBeLessThan(400);
+      const refused = await run(args, { cwd: directory.path });
+      expect(refused.stderr).toContain('has a run already');
+      const again = await run([...args, '--resume'], { cwd: directory.path });
+      expect(again.code).toBe(0);
+      expect(new Set(results().map(({ caseId }) => caseId)).size).toBe(400);
+      expect(results()).toHaveLength(400);
+    },
+  );
 
-  it('kill -9 - at random moments loses no case, doubles none and tears no line', async () => {
+  it('kill -9 - at random moments loses no case, doubles none and tears no line', { timeout: SLOW_MS }, async () => {
     const CASES = 1_500;
     directory.write(
       'suite.jsonl',
@@ -158,33 +165,37 @@ async function appeared(path: string, size = 0): Promise<void> {
 }
 
 describe('runBench', () => {
-  it('crashing, hanging, spinning, heap-filling and failing cases - cost only themselves', async () => {
-    // A full heap takes as long as the machine likes: it may meet the heartbeat first.
-    const bad = {
-      exit: 'EXITED',
-      spin: 'UNRESPONSIVE',
-      heap: /OUT_OF_MEMORY|UNRESPONSIVE/,
-      hang: 'DEADLINE',
-      fail: 'AGENT_FAILED',
-    };
-    const acts = Object.keys(bad);
-    const records = Array.from({ length: 60 }, (_, i) =>
-      i % 12 === 6
-        ? { id: acts[(i - 6) / 12], input: `${acts[(i - 6) / 12]} now`, expected: 'x' }
-        : { input: `slow ${i}`, expected: `${i}` },
-    );
-    const report = await bench(records, { agents: ['worker', 'echo'], turnTimeoutMs: 4_000, concurrency: 8 });
-    expect(report.manifest).toMatchObject({ status: 'done', totals: { done: 120, errors: 5, skipped: 0 } });
-    const found = results();
-    expect(found).toHaveLength(120);
-    const errors = byId(found.filter(({ error }) => error));
-    expect(new Set(errors.keys())).toEqual(new Set(acts));
-    for (const [act, code] of Object.entries(bad)) {
-      expect(errors.get(act)).toMatchObject({ agent: 'worker', score: null, output: '' });
-      expect(errors.get(act)?.error?.code).toMatch(code);
-    }
-    expect(found.filter(({ agent, score }) => agent === 'worker' && score === 1)).toHaveLength(55);
-  });
+  it(
+    'crashing, hanging, spinning, heap-filling and failing cases - cost only themselves',
+    { timeout: SLOW_MS },
+    async () => {
+      // A full heap takes as long as the machine likes: it may meet the heartbeat first.
+      const bad = {
+        exit: 'EXITED',
+        spin: 'UNRESPONSIVE',
+        heap: /OUT_OF_MEMORY|UNRESPONSIVE/,
+        hang: 'DEADLINE',
+        fail: 'AGENT_FAILED',
+      };
+      const acts = Object.keys(bad);
+      const records = Array.from({ length: 60 }, (_, i) =>
+        i % 12 === 6
+          ? { id: acts[(i - 6) / 12], input: `${acts[(i - 6) / 12]} now`, expected: 'x' }
+          : { input: `slow ${i}`, expected: `${i}` },
+      );
+      const report = await bench(records, { agents: ['worker', 'echo'], turnTimeoutMs: 4_000, concurrency: 8 });
+      expect(report.manifest).toMatchObject({ status: 'done', totals: { done: 120, errors: 5, skipped: 0 } });
+      const found = results();
+      expect(found).toHaveLength(120);
+      const errors = byId(found.filter(({ error }) => error));
+      expect(new Set(errors.keys())).toEqual(new Set(acts));
+      for (const [act, code] of Object.entries(bad)) {
+        expect(errors.get(act)).toMatchObject({ agent: 'worker', score: null, output: '' });
+        expect(errors.get(act)?.error?.code).toMatch(code);
+      }
+      expect(found.filter(({ agent, score }) => agent === 'worker' && score === 1)).toHaveLength(55);
+    },
+  );
 
   it('a conversation - has one session, and another case never sees it', async () => {
     const user = (content: string): unknown => ({ role: 'user', content });
@@ -200,7 +211,7 @@ describe('runBench', () => {
     expect(
       results()
         .map(({ caseId, output, score }) => [caseId, output, score])
-        .toSorted(),
+        .toSorted(([a], [b]) => (String(a) < String(b) ? -1 : 1)),
     ).toEqual([
       ['own', '|x', 1],
       ['told', 'say a|b|c', 1],

@@ -69,10 +69,9 @@ describe('text scorers', () => {
     ['I think it is option c', 'C'],
     ['A good question. The correct one must be (B).', 'B'],
     ['Both A and B look right. Answer: B', 'B'],
-    ['I do not know', undefined],
+    ['who knows', undefined],
   ])('choice - finds in %j the letter %s', (output, letter) => {
-    if (letter !== undefined) expect(letterOf(output)).toBe(letter);
-    else expect(choice(scored(output, 'A')).score).toBe(0);
+    expect(letterOf(output)).toBe(letter);
   });
 
   it('choice - takes an index from 0', () => {
@@ -97,11 +96,11 @@ describe('numeric', () => {
   });
 
   it('a tolerance - is absolute, and without one rounding alone is forgiven', () => {
-    expect(numeric(scored('3.14', 3.1416), 0.01).score).toBe(1);
-    expect(numeric(scored('3.1', 3.1416), 0.01)).toEqual({
+    expect(numeric(scored('2.24', 2.2361), 0.01).score).toBe(1);
+    expect(numeric(scored('2.2', 2.2361), 0.01)).toEqual({
       score: 0,
       passed: false,
-      detail: 'found 3.1, expected 3.1416',
+      detail: 'found 2.2, expected 2.2361',
     });
     expect(numeric(scored('0.30000000000000004', 0.3)).score).toBe(1);
     expect(numeric(scored('0.3001', 0.3)).score).toBe(0);
