@@ -55,7 +55,8 @@ async function orrery(round: number): Promise<{ casesMs: number; wholeMs: number
 }
 
 /** `npm install --prefix bench` installs it. */
-const { default: pLimit } = createRequire(import.meta.url)('p-limit') as {
+const require = createRequire(import.meta.url);
+const { default: pLimit } = require('p-limit') as {
   default: (concurrency: number) => <T>(run: () => Promise<T>) => Promise<T>;
 };
 

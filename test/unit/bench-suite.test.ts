@@ -1,3 +1,4 @@
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SuiteCase, caseOf, formatOf } from '../../src/main/bench/cases.ts';
 import { randomOf, select, selectedSize } from '../../src/main/bench/selection.ts';
@@ -149,6 +150,21 @@ describe('suites as they are published', () => {
       turns: [expect.stringContaining('What, then?\n\nA. a\nB. b') as string],
     });
     expect(await all(headed.read())).toEqual(await all(bare.read()));
+  });
+});
+
+describe('examples/bench', () => {
+  const path = (name: string): string => fileURLToPath(new URL(`../../examples/bench/${name}`, import.meta.url));
+
+  it.each<[string, string, number]>([
+    ['questions.jsonl', 'orrery', 3],
+    ['gsm8k.jsonl', 'gsm8k', 2],
+    ['humaneval.jsonl', 'humaneval', 2],
+    ['mmlu.jsonl', 'mmlu', 2],
+    ['mmlu.csv', 'mmlu', 2],
+    ['words.ts', 'orrery', 4],
+  ])('%s - is read as %s', async (name, format, size) => {
+    expect(await open(path(name))).toMatchObject({ format, size });
   });
 });
 

@@ -36,8 +36,6 @@ export class Gate {
   readonly #total: number;
   #running = 0;
   #waiting: (() => void)[] = [];
-  /** While it is shut only {@link enter} with `force` passes. */
-  isShut = false;
 
   constructor(total: number) {
     this.#total = total;
@@ -54,22 +52,19 @@ export class Gate {
   async enter(lane: Lane, isOver: () => boolean, hasRoom: () => boolean = () => true): Promise<number | undefined> {
     for (;;) {
       if (isOver()) return undefined;
-      if (this.isShut || lane.running >= lane.concurrency || this.#running >= this.#total || !hasRoom()) {
+      if (lane.running >= lane.concurrency || this.#running >= this.#total || !hasRoom()) {
         await this.changed();
         continue;
       }
       const now = performance.now();
       const waitMs = lane.limiter.waitMs(now);
-      if (waitMs === 0) return this.force(lane, now);
+      if (waitMs === 0) {
+        lane.running += 1;
+        this.#running += 1;
+        return lane.limiter.take(now);
+      }
       await sleep(Math.min(waitMs, LOOK_MS));
     }
-  }
-
-  /** Takes a place without asking. */
-  force(lane: Lane, now: number = performance.now()): number {
-    lane.running += 1;
-    this.#running += 1;
-    return lane.limiter.take(now);
   }
 
   leave(lane: Lane): void {

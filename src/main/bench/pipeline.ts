@@ -3,11 +3,10 @@
  *
  *   suite -> gate (concurrency, rates) -> host -> judges -> scorers and tokens -> ledger
  *
- * Each agent reads the suite for itself, so that a slow one holds up nobody. A thread that ends takes all that ran on it along, and
- * often nobody knows whose doing it was: those cases run again, one at a time and with nothing beside them, so that only the guilty
- * one's result is the error.
+ * Each agent reads the suite for itself, so that a slow one holds up nobody. What a case does to its thread is the host's to judge: the
+ * cases beside it are run again there, and only the guilty one's answer is the error.
  */
-import { OrreryError, asOrreryError, codeOf } from '../../protocol/index.ts';
+import { OrreryError, asOrreryError } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
 import { type Outcome, type Work, converse, failedOutcome, judge } from './asking.ts';
 import type { SuiteCase } from './cases.ts';
@@ -49,12 +48,6 @@ export interface PipelineOptions {
 
 export type StopReason = 'interrupted' | 'cost-limit';
 
-/** Ends of a thread, for which whoever ran on it is suspected. */
-const SLOT_ENDS: ReadonlySet<string> = new Set([
-  'ORRERY_WORKER_EXITED',
-  'ORRERY_WORKER_UNRESPONSIVE',
-  'ORRERY_WORKER_OUT_OF_MEMORY',
-]);
 /** Said of a message that the end of the run cut off: it has no result. */
 const CUT_OFF: ReadonlySet<string> = new Set([
   'ORRERY_INTERRUPTED',
@@ -65,13 +58,10 @@ const CUT_OFF: ReadonlySet<string> = new Set([
 ]);
 /** The agent answers nothing any more. */
 const GONE: ReadonlySet<string> = new Set(['ORRERY_AGENT_STOPPED', 'ORRERY_AGENT_ESCALATED']);
-const JUDGE_TRIES = 3;
 
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #gate: Gate;
-  readonly #suspects: Work[] = [];
-  #isExamining = false;
   /** Results on their way to the ledger. */
   #finishing = 0;
   #queue: Finished[] = [];
@@ -88,7 +78,7 @@ export class Pipeline {
   /** Runs until all is done, or after a stop until what was under way is. Rejects when results cannot be written. */
   async run(): Promise<StopReason | 'done'> {
     await Promise.all(this.#options.lanes.map((lane) => this.#feed(lane)));
-    while (this.#gate.running + this.#finishing > 0 || this.#isExamining) await this.#gate.changed();
+    while (this.#gate.running + this.#finishing > 0) await this.#gate.changed();
     if (this.#failure) throw this.#failure;
     return this.#stopped ?? 'done';
   }
@@ -103,10 +93,6 @@ export class Pipeline {
   cut(): void {
     this.#isCut = true;
     this.stop('interrupted');
-  }
-
-  get underWay(): number {
-    return this.#gate.running + this.#finishing;
   }
 
   get #isOver(): boolean {
@@ -125,7 +111,7 @@ export class Pipeline {
             if (isDone(work)) continue;
             const estimate = await this.#gate.enter(lane, isOver, hasRoom);
             if (estimate === undefined) return;
-            void this.#ask(lane, work, estimate, false);
+            void this.#ask(lane, work, estimate);
           }
         }
       }
@@ -135,63 +121,32 @@ export class Pipeline {
   }
 
   /** Never rejects. The place in the gate was taken before, and is given back. */
-  async #ask(lane: Lane, work: Work, estimate: number, alone: boolean): Promise<void> {
+  async #ask(lane: Lane, work: Work, estimate: number): Promise<void> {
     const startedAt = Date.now();
     const began = performance.now();
     let outcome: Outcome | undefined;
     try {
       outcome = await converse(this.#options.channel, work, lane.stream);
     } catch (error) {
-      outcome = this.#failed(lane, work, asOrreryError(error, 'ORRERY_INTERNAL'), alone, startedAt, began);
+      outcome = this.#failed(lane, asOrreryError(error, 'ORRERY_INTERNAL'), startedAt, began);
     }
     if (outcome) {
       lane.limiter.settle(estimate, tokensOf(outcome));
       this.#finishing += 1;
     }
     this.#gate.leave(lane);
-    // Not awaited: a judge waits for the gate, which is shut while suspects run.
-    if (outcome) void this.#judge(work, outcome);
+    if (outcome) await this.#judge(work, outcome);
   }
 
   /** The result of a case that failed; undefined where it has none. */
-  #failed(
-    lane: Lane,
-    work: Work,
-    error: OrreryError,
-    alone: boolean,
-    startedAt: number,
-    began: number,
-  ): Outcome | undefined {
+  #failed(lane: Lane, error: OrreryError, startedAt: number, began: number): Outcome | undefined {
     if (this.#isCut && CUT_OFF.has(error.code)) return undefined;
     if (GONE.has(error.code)) {
       if (!lane.isClosed) this.#options.onAgentGone(lane.agent, error);
       lane.isClosed = true;
       return undefined;
     }
-    // The host names the agent in the error where it knows that nothing else ran on the thread.
-    if (SLOT_ENDS.has(error.code) && !alone && error.details?.['agent'] === undefined) {
-      this.#suspects.push(work);
-      void this.#examine();
-      return undefined;
-    }
     return failedOutcome(error, startedAt, performance.now() - began);
-  }
-
-  /** Runs suspects one at a time, with nothing beside them. */
-  async #examine(): Promise<void> {
-    if (this.#isExamining) return;
-    this.#isExamining = true;
-    this.#gate.isShut = true;
-    for (;;) {
-      while (this.#gate.running > 0) await this.#gate.changed();
-      const work = this.#isOver ? undefined : this.#suspects.shift();
-      const lane = work && this.#options.lanes.find(({ agent }) => agent === work.agent);
-      if (!work || !lane) break;
-      await this.#ask(lane, work, this.#gate.force(lane), true);
-    }
-    this.#isExamining = false;
-    this.#gate.isShut = false;
-    this.#gate.wake();
   }
 
   async #judge(work: Work, outcome: Outcome): Promise<void> {
@@ -222,19 +177,14 @@ export class Pipeline {
     const { channel, lanes, judgeLanes } = this.#options;
     const lane = judgeLanes.get(spec.agent) ?? lanes.find(({ agent }) => agent === spec.agent);
     if (!lane) throw new OrreryError('ORRERY_INTERNAL', `There is no lane for the judge ${spec.agent}`);
-    for (let tries = 1; ; tries++) {
-      const estimate = await this.#gate.enter(lane, () => this.#isCut);
-      if (estimate === undefined) throw new OrreryError('ORRERY_INTERRUPTED', 'The run ended before the verdict');
-      try {
-        const verdict = await judge(channel, spec, work, output);
-        lane.limiter.settle(estimate, verdict.tokens);
-        return verdict.text;
-      } catch (error) {
-        // A judge does what it is told by us: the end of its thread was a neighbour's doing.
-        if (tries === JUDGE_TRIES || !SLOT_ENDS.has(codeOf(error) ?? '')) throw error;
-      } finally {
-        this.#gate.leave(lane);
-      }
+    const estimate = await this.#gate.enter(lane, () => this.#isCut);
+    if (estimate === undefined) throw new OrreryError('ORRERY_INTERRUPTED', 'The run ended before the verdict');
+    try {
+      const verdict = await judge(channel, spec, work, output);
+      lane.limiter.settle(estimate, verdict.tokens);
+      return verdict.text;
+    } finally {
+      this.#gate.leave(lane);
     }
   }
 
