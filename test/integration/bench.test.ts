@@ -68,6 +68,17 @@ describe('orrery bench', () => {
     expect(JSON.parse(readFileSync(join(directory.path, 'out/run.json'), 'utf8'))).toEqual(report.manifest);
   });
 
+  it('what agents log - never stands in standard output', async () => {
+    directory.write('talks.mjs', `export default { async *respond(turn) { turn.log.fatal('said'); yield 'a'; } };`);
+    directory.write('orrery.config.json', JSON.stringify({ agents: { talks: { use: './talks.mjs' } } }));
+    directory.write('suite.jsonl', jsonl({ input: 'a', expected: 'a' }));
+    const args = ['bench', 'suite.jsonl', '--agent', 'talks', '--json'];
+    const { code, stdout, stderr } = await run(args, { cwd: directory.path });
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ agents: [{ score: 1 }] });
+    expect(stderr).toContain('said');
+  });
+
   it.each<[string, readonly string[], string]>([
     ['no suite', ['none.jsonl', '--agent', 'echo'], 'Expected a suite, and'],
     ['no agent', ['suite.jsonl'], 'Give --agent NAME. The agents are: eliza, echo'],

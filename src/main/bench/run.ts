@@ -111,7 +111,9 @@ async function plan(
   o: { readonly base: string; readonly dir: string; readonly dataDir: string; readonly id: string; readonly now: Date },
 ): Promise<Plan> {
   const { base, dir, dataDir } = o;
-  const config = await configOf(options, base, dataDir);
+  // What agents log goes where the host's log goes, never between the lines of standard output.
+  const log = { level: options.log?.level ?? 'silent', pretty: false, fd: 2 } as const;
+  const config: ResolvedConfig = { ...(await configOf(options, base, dataDir)), log };
   const agents = [...new Set(options.agents ?? before?.agents ?? [])];
   if (agents.length === 0) {
     throw invalid('Expected at least one agent', {
