@@ -293,7 +293,10 @@ describe('forgetting', () => {
     const [id = ''] = await accept(journal, 1, 'a secret');
     journal.mark(id, answered(), 1);
     await journal.close();
-    expect(inspect((db) => db.prepare('SELECT inbound FROM deliveries').get())).toEqual({ inbound: null });
+    expect(inspect((db) => db.prepare('SELECT body, about FROM deliveries').get())).toEqual({
+      body: null,
+      about: null,
+    });
   });
 });
 

@@ -3,7 +3,7 @@
  * upkeep. It knows no ports and no timers.
  */
 import { hash } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { DeliveryId, InboundMessage } from '../../../protocol/index.ts';
@@ -36,12 +36,14 @@ const COMPACT_AT_ONCE = 500;
 /** Rows and characters of a page of unfinished deliveries. */
 const PAGE_ROWS = 256;
 const PAGE_CHARS = 1024 * 1024;
+/** The columns of such a row that may be long: state, body, reply, about. */
+const TEXTS = [5, 6, 12, 13] as const;
 /** Pages of the write-ahead log at which a commit moves them to the file; in idle time that happens long before. */
 const CHECKPOINT_PAGES = 2_048;
 /** A commit's own pages come on top of those. */
 const LOG_SPARE = 1.25;
 /** What the log is made long with, at once. */
-const EXTEND_BYTES = 512 * 1024;
+const EXTEND_BYTES = 1024 * 1024;
 /** Rows written since the last checkpoint that are worth one in idle time. */
 const CHECKPOINT_ROWS = 1_000;
 /** Free pages that stay in the file for what comes next, and those given back at once. */
@@ -95,7 +97,7 @@ export class JournalFile {
         forgot: (key, seq) => this.#forgotten.push([key, seq]),
       });
       for (const [seq, key] of this.#sql.keys.each()) this.#keys.add(key as string, seq as number);
-      this.#extendLog();
+      extendLog(`${file}-wal`, CHECKPOINT_PAGES * LOG_SPARE * this.pragma('page_size'));
       if (setup.first) this.#begin();
       this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
     } catch (error) {
@@ -148,7 +150,7 @@ export class JournalFile {
     let chars = 0;
     for (const row of this.#sql.unfinished.each(after, until)) {
       rows.push(row);
-      chars += String(row[6] ?? '').length + String(row[5] ?? '').length;
+      for (const text of TEXTS) chars += String(row[text] ?? '').length;
       if (rows.length === PAGE_ROWS || chars >= PAGE_CHARS) break;
     }
     return rows;
@@ -221,27 +223,6 @@ export class JournalFile {
     if (this.#database.isOpen) this.#database.close();
   }
 
-  /**
-   * Makes the write-ahead log as long as it will be. A sync of a file that grows writes its new length and place too, and takes twice
-   * as long as one of pages that are there: 0.30 ms a commit instead of 0.18, which each message would wait for until the log has grown.
-   * What is written here is of no worth, and is not synced.
-   */
-  #extendLog(): void {
-    const bytes = CHECKPOINT_PAGES * LOG_SPARE * this.pragma('page_size');
-    this.#database.exec('PRAGMA synchronous = OFF');
-    try {
-      for (let written = 0; written < bytes; written += EXTEND_BYTES) {
-        this.#writer.run(() => this.#sql.fillProbe.run(EXTEND_BYTES));
-      }
-      this.#writer.run(() => this.#sql.emptyProbe.run());
-      this.#database.exec('PRAGMA wal_checkpoint(RESTART)');
-    } catch {
-      // A full disk: the first message will tell.
-    } finally {
-      this.#database.exec('PRAGMA synchronous = FULL');
-    }
-  }
-
   /** In one transaction: a start that is killed has either told of the stop before it, or left that to the next one. */
   #begin(): void {
     this.#writer.run(() => {
@@ -262,26 +243,25 @@ export class JournalFile {
   }
 
   #append(appends: PackedAppends, from: number, at: number, tally: Tally): KnownDelivery | null | undefined {
-    const [seq, agent, key, bodyChars, json] = appends.slice(from, from + APPEND_PLACES) as [
-      number,
-      string,
-      string,
-      number,
-      string,
-    ];
-    const body = bodyHash(json.slice(0, bodyChars));
+    const seq = appends[from] as number;
+    const agent = appends[from + 1] as string;
+    const key = appends[from + 2] as string;
+    const body = appends[from + 3] as string;
+    const about = appends[from + 4] as string;
+    const bodyHash = hash('sha256', body, 'buffer').subarray(0, BODY_BYTES);
     let known: Row | undefined;
     this.#keys.find(key, (row) => (known = this.#sql.known.get(row, key)) !== undefined);
     if (known && !this.#expire(known, key, at)) {
       // Its own row: the thread that wrote it ended before it told.
       if (known[0] === seq) return undefined;
-      if (Buffer.compare(known[6] as Uint8Array, body) !== 0) return null;
-      if (agent !== known[2] && agentOf(json) !== undefined) return null;
+      if (Buffer.compare(known[6] as Uint8Array, bodyHash) !== 0) return null;
+      if (agent !== known[2] && agentOf(about) !== undefined) return null;
       const [, id, of, status, , , , state, reply] = known;
       return { id, agent: of, status, state, reply } as KnownDelivery;
     }
     this.#keys.add(key, seq);
-    tally.accepted += this.#sql.append.run(seq, at, deliveryId(this.#setup.idPrefix, seq), key, body, agent, json);
+    const id = deliveryId(this.#setup.idPrefix, seq);
+    tally.accepted += this.#sql.append.run(seq, at, id, key, bodyHash, agent, body, about);
     return undefined;
   }
 
@@ -329,6 +309,26 @@ export class JournalFile {
   }
 }
 
+/**
+ * Makes the write-ahead log as long as it will be. A sync of a file that grows writes its new length and place too, and takes twice
+ * as long as one of pages that are there: 0.30 ms a commit instead of 0.18, which each message would wait for until the log has grown. To SQLite
+ * zeros are the end of the log. Its locks are on the other files: closing this one a second time frees none.
+ */
+function extendLog(log: string, bytes: number): void {
+  try {
+    const file = openSync(log, 'a', 0o600);
+    try {
+      const missing = Math.max(0, bytes - fstatSync(file).size);
+      const zeros = Buffer.alloc(Math.min(missing, EXTEND_BYTES));
+      for (let left = missing; left > 0;) left -= writeSync(file, zeros, 0, Math.min(left, zeros.length));
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // A full disk: the first message will tell.
+  }
+}
+
 /** Lets a new file give space back bit by bit: that can be said of an empty file alone, before it has a write-ahead log. */
 function prepareVacuum(file: string): void {
   if (existsSync(file) && statSync(file).size > 0) return;
@@ -343,10 +343,6 @@ function prepareVacuum(file: string): void {
 }
 
 /** The agent that the message itself asks for. */
-function agentOf(json: string): string | undefined {
-  return (JSON.parse(json) as InboundMessage).agent;
-}
-
-function bodyHash(body: string): Uint8Array {
-  return hash('sha256', body, 'buffer').subarray(0, BODY_BYTES);
+function agentOf(about: string): string | undefined {
+  return (JSON.parse(about) as InboundMessage).agent;
 }

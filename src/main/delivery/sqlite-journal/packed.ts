@@ -30,10 +30,13 @@ export interface JournalSetup {
 /** The first message of a thread. `next`: the first free sequence number. */
 export type Opening = { readonly next: number } | { readonly error: WireError };
 
-/**
- * Five places a message: its sequence number, its agent, its key as the file holds it, how many characters of its JSON are the body that
- * is compared when the key comes again, and that JSON.
- */
+/** A message as it is kept, in two JSON texts: only the body, its message and its context, must be the same when it is sent again. */
+export interface PackedInbound {
+  readonly body: string;
+  readonly about: string;
+}
+
+/** Five places a message: its sequence number, its agent, its key as the file holds it, and the two texts. */
 export type PackedAppends = readonly (number | string)[];
 export const APPEND_PLACES = 5;
 /**
@@ -94,33 +97,21 @@ export interface ProbeAnswer {
   readonly final?: boolean;
 }
 
-/** A message as it is kept. */
-export interface PackedInbound {
-  readonly json: string;
-  /** The first characters of the JSON: the message and its context. The rest may differ when it is sent again. */
-  readonly bodyChars: number;
-}
-
 /**
- * Packs the parts of a message that the host knows. What else an object holds may not survive it, or may change it (`toJSON`):
- * one such message must not fail those of its batch.
+ * Packs the parts of a message that the host knows, as two JSON texts. What else an object holds may not survive it, or may change it
+ * (`toJSON`): one such message must not fail those of its batch.
  */
 export function packInbound(inbound: InboundMessage): PackedInbound {
   const { id, channel, account, namespace, metadata, receivedAt, context, agent, queue } = inbound;
-  const about = JSON.stringify({
-    id,
-    channel,
-    account,
-    namespace,
-    metadata: { ...metadata },
-    receivedAt,
-    agent,
-    queue,
-  });
   const message = plainMessage(inbound.message);
-  const body = JSON.stringify(context ? { message, context: plainContext(context) } : { message });
-  const bodyChars = body.length - 1;
-  return { json: `${body.slice(0, bodyChars)},${about.slice(1)}`, bodyChars };
+  return {
+    body: JSON.stringify(context ? { message, context: plainContext(context) } : { message }),
+    about: JSON.stringify({ id, channel, account, namespace, metadata: { ...metadata }, receivedAt, agent, queue }),
+  };
+}
+
+function inboundOf(body: string, about: string): InboundMessage {
+  return { ...(JSON.parse(about) as object), ...(JSON.parse(body) as object) } as InboundMessage;
 }
 
 function plainContext({ mode, messages }: NonNullable<InboundMessage['context']>): object {
@@ -182,22 +173,22 @@ export function fileKeyOf(key: DedupeKey): string {
 }
 
 /** A row whose key was given to a newer message still has its text. */
-function namespaceOfRow(key: string | null, inbound: string | null): string {
-  if (key === null) return (JSON.parse(inbound ?? '{}') as InboundMessage).namespace;
+function namespaceOfRow(key: string | null, about: string | null): string {
+  if (key === null) return (JSON.parse(about ?? '{}') as InboundMessage).namespace;
   return namespaceOf(key.startsWith('"') ? (JSON.parse(key) as DedupeKey) : key);
 }
 
 export function storedOf(row: Row): StoredDelivery {
-  const [id, agent, key, status, attempts, state, inbound, , , , , , reply] = row;
-  const namespace = namespaceOfRow(key as string | null, inbound as string | null);
+  const [id, agent, key, status, attempts, state, , , , , , , reply, about] = row;
+  const namespace = namespaceOfRow(key as string | null, about as string | null);
   const newest = stateOf(status as number, state as string | null, reply as string | null);
   return { id, agent, namespace, attempts, state: newest } as StoredDelivery;
 }
 
 export function pendingOf(row: Row): PendingDelivery {
-  const [, , , , , , inbound, acceptedAt, crashes, replays] = row;
-  const about = { acceptedAt, crashes, replays } as Pick<PendingDelivery, 'acceptedAt' | 'crashes' | 'replays'>;
-  return { ...storedOf(row), ...about, inbound: JSON.parse(inbound as string) as InboundMessage };
+  const [, , , , , , body, acceptedAt, crashes, replays, , , , about] = row;
+  const counts = { acceptedAt, crashes, replays } as Pick<PendingDelivery, 'acceptedAt' | 'crashes' | 'replays'>;
+  return { ...storedOf(row), ...counts, inbound: inboundOf(body as string, about as string) };
 }
 
 /** The place of a row in the order of acceptance. */

@@ -7,8 +7,8 @@ export const JOURNAL_APPLICATION_ID = 0x4f72724a;
  * - `meta`: one row. `clean` is 1 while no process has the file open and the last one closed it; the rest are counts over its lifetime.
  * - `deliveries`: `seq` is in the id and never changes. `position` is the order of acceptance: `seq`, until a dead letter is
  *   put back behind the others. `key` is the dedupe key, or null when a newer message has taken that: found by the table
- *   in memory that is filled from here, see `key-table.ts`. `body` is a hash that is compared when a key comes again. `reply` is a reply's text, `state` the rest of
- *   the state as JSON, as a mark brings them. `inbound` is JSON, and null once nothing needs it.
+ *   in memory that is filled from here, see `key-table.ts`. `body_hash` is compared when a key comes again. `reply` is a reply's text, `state` the rest of
+ *   the state as JSON, as a mark brings them. `body` and `about` are the message as JSON, and null once nothing needs it.
  *   `finished_at` and `died_at` are in the conditions of the indexes, which so cost a step on the way nothing. `died_at`
  *   is set as long as the row is a dead letter.
  * - `probe`: what is written to see whether there is room.
@@ -34,11 +34,12 @@ const VERSION_1 = `
     died_at INTEGER,
     id TEXT NOT NULL,
     key TEXT,
-    body BLOB NOT NULL,
+    body_hash BLOB NOT NULL,
     agent TEXT NOT NULL,
     state TEXT,
     reply TEXT,
-    inbound TEXT
+    body TEXT,
+    about TEXT
   ) STRICT;
   CREATE INDEX unfinished ON deliveries (position) WHERE finished_at IS NULL;
   CREATE INDEX letters ON deliveries (died_at, seq) WHERE died_at IS NOT NULL;

@@ -9,7 +9,7 @@ class Query extends AnyQuery<Cell> {}
 
 /** As `packed.ts` unpacks it. */
 const DELIVERY =
-  'id, agent, key, status, attempts, state, inbound, accepted_at, crashes, replays, died_at, position, reply';
+  'id, agent, key, status, attempts, state, body, accepted_at, crashes, replays, died_at, position, reply, about';
 const FROM = `SELECT ${DELIVERY} FROM deliveries`;
 
 export class Statements {
@@ -58,17 +58,17 @@ export class Statements {
 
     this.append = query(
       `INSERT INTO deliveries VALUES
-       (?1, ?1, ${STATUS.accepted}, 0, 0, 0, ?2, NULL, NULL, ?3, ?4, ?5, ?6, NULL, NULL, ?7) ON CONFLICT DO NOTHING`,
+       (?1, ?1, ${STATUS.accepted}, 0, 0, 0, ?2, NULL, NULL, ?3, ?4, ?5, ?6, NULL, NULL, ?7, ?8) ON CONFLICT DO NOTHING`,
     );
     this.known = query(
-      `SELECT seq, id, agent, status, finished_at, died_at, body, state, reply FROM deliveries WHERE seq = ? AND key = ?`,
+      `SELECT seq, id, agent, status, finished_at, died_at, body_hash, state, reply FROM deliveries WHERE seq = ? AND key = ?`,
     );
     // What is finished stays as it is: a step that is written a second time finds nothing to do.
     this.move = query(
       'UPDATE deliveries SET status = ?2, attempts = ?3, state = ?4, reply = ?5 WHERE seq = ?1 AND finished_at IS NULL',
     );
     this.answer = query(
-      `UPDATE deliveries SET status = ${STATUS.answered}, attempts = ?2, state = ?3, reply = ?4, finished_at = ?5, inbound = NULL
+      `UPDATE deliveries SET status = ${STATUS.answered}, attempts = ?2, state = ?3, reply = ?4, finished_at = ?5, body = NULL, about = NULL
        WHERE seq = ?1 AND finished_at IS NULL`,
     );
     this.die = query(
@@ -91,7 +91,7 @@ export class Statements {
     );
     this.letter = query(`${FROM} WHERE seq = ? AND id = ? AND died_at IS NOT NULL`);
     this.drop = query(
-      'UPDATE deliveries SET died_at = NULL, inbound = NULL WHERE seq = ? AND id = ? AND died_at IS NOT NULL',
+      'UPDATE deliveries SET died_at = NULL, body = NULL, about = NULL WHERE seq = ? AND id = ? AND died_at IS NOT NULL',
     );
     this.replay = query(
       `UPDATE deliveries SET status = ${STATUS.accepted}, attempts = 0, crashes = 0, replays = replays + 1, position = ?3,

@@ -112,9 +112,9 @@ export class JournalWriter {
       const firstSeq = this.#next;
       let chars = 0;
       for (const { inbound, agent } of batch) {
-        const { json, bodyChars } = packInbound(inbound);
-        chars += json.length;
-        packed.push(firstSeq + packed.length / APPEND_PLACES, agent, fileKeyOf(dedupeKey(inbound)), bodyChars, json);
+        const { body, about } = packInbound(inbound);
+        chars += body.length + about.length;
+        packed.push(firstSeq + packed.length / APPEND_PLACES, agent, fileKeyOf(dedupeKey(inbound)), body, about);
       }
       this.#next += batch.length;
       this.#messages += batch.length;
