@@ -331,6 +331,19 @@ describe('POST /v1/tokens/count', () => {
     expect(messages.json).toEqual({ counts: [4, 0], total: 7, exact: true });
   });
 
+  test('is no exact count when a message calls tools', async () => {
+    await using g = await startGateway();
+    const call = { id: 'c1', type: 'function', function: { name: 'look', arguments: '{}' } };
+    const messages = [
+      { role: 'user', content: 'abcd', refusal: null },
+      { role: 'assistant', content: null, tool_calls: [call] },
+    ];
+    const answer = await post(`${g.url}/v1/tokens/count`, { messages });
+    expect(answer.json).toEqual({ counts: [4, 0], total: 7, exact: false });
+    const before = await post(`${g.url}/v1/tokens/count`, { messages: messages.slice(0, 1) });
+    expect(before.json).toEqual({ counts: [4], total: 7, exact: true });
+  });
+
   test('counts the texts among the parts of a message, and says that it did not count the others', async () => {
     await using g = await startGateway();
     const content = [

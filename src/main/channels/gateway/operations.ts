@@ -146,16 +146,25 @@ function readTexts(texts: unknown): readonly string[] {
   throw bad(`Expected \`texts\` to be an array of strings, got ${kindOf(texts)}`);
 }
 
-/** Reads a chat as OpenAI's API takes it: a content is a string, parts, or null where a message only calls tools. */
+/**
+ * Reads a chat as OpenAI's API takes it: a content is a string, parts, or null where a message only calls tools. How tool
+ * calls and the like become tokens is not published: each such key counts as a part that is no text, so as no exact count.
+ */
 function readMessages(messages: unknown): CountedMessage[] {
   if (!Array.isArray(messages)) throw bad(`Expected \`messages\` to be an array, got ${kindOf(messages)}`);
   return messages.map((line: unknown, i) => {
     if (!isObject(line) || typeof line['role'] !== 'string') {
       throw bad(`Expected \`messages[${i}]\` to have a \`role\` that is a string`);
     }
-    const { role, name } = line;
-    const content = readContent(line['content'], `messages[${i}].content`);
-    return { role, content, ...(typeof name === 'string' ? { name } : {}) };
+    const { role, content, name, ...rest } = line;
+    const known = readContent(content, `messages[${i}].content`);
+    const others = Object.keys(rest).filter((key) => rest[key] !== null);
+    const parts = typeof known === 'string' ? [{ type: 'text', text: known }] : (known ?? []);
+    return {
+      role,
+      content: others.length === 0 ? known : [...parts, ...others.map((type) => ({ type }))],
+      ...(typeof name === 'string' ? { name } : {}),
+    };
   });
 }
 
