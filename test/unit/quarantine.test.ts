@@ -54,6 +54,20 @@ describe('several turns that a slot ended with', () => {
     expect(d.engine.quarantine.snapshot()).toEqual({ waiting: 0, runs: 1, innocent: 0, poison: 1 });
   });
 
+  test('quarantine - a crash alone explains the end too, and is an attempt: it may come through the next time', async () => {
+    const d = new DeliveryUnderTest();
+    await begin(d, 'one', 'two');
+    await d.crash(d.slot);
+    await d.crashTrial();
+    expect(d.slot.turn('one').attempt).toBe(1);
+    expect(tried(d)).toEqual(['two 1', 'two 2']);
+    await d.reply('two');
+    await d.reply('one');
+    expect(d.origin.heard).toEqual(['two', 'one']);
+    // It is no mystery who did it.
+    expect(d.quarantine.told).toEqual(['retry a', 'innocent a']);
+  });
+
   test('quarantine - a suspect holds its session', async () => {
     const d = new DeliveryUnderTest();
     await begin(d, 'one', 'two');
@@ -167,7 +181,7 @@ describe('trials', () => {
     expect(tried(d)).toEqual(['two 1', 'two 1']);
     expect(d.letters.size).toBe(0);
     // Of this one, and of no turn of it.
-    await d.crashTrial({ blamedRuntime: 'a' });
+    await d.crashTrial({ blamedRuntime: 'a', ...SPUN });
     expect(d.letters.list()).toMatchObject([{ inbound: { id: 'two' }, reason: 'poison' }]);
     expect(d.slot.turn('one').attempt).toBe(1);
   });

@@ -92,7 +92,7 @@ describe('what an earlier process left', () => {
     ]);
     await recovery.recover();
     await tick();
-    await d.crashTrial();
+    await d.crashTrial({ code: 'ORRERY_WORKER_UNRESPONSIVE' });
     // Guilty of its own: the others are tried all the same.
     await d.reply('two');
     await d.reply('three');
@@ -101,7 +101,7 @@ describe('what an earlier process left', () => {
       { runtime: 'a', place: 'process' },
       { runtime: 'a', place: 'process' },
     ]);
-    expect(d.origin.heard).toEqual(['ORRERY_WORKER_EXITED', 'two', 'three']);
+    expect(d.origin.heard).toEqual(['ORRERY_WORKER_UNRESPONSIVE', 'two', 'three']);
     expect(d.slot.begun).toEqual([]);
   });
 

@@ -2,12 +2,13 @@
 import { describe, expect, test } from 'vitest';
 import { type TrialEnd, judge, planRecovery } from '../../src/main/delivery/suspicion.ts';
 
-const ALONE: TrialEnd = { begun: true, first: true, named: undefined, telling: true, known: false, hasAttempts: true };
+const ALONE: TrialEnd = { begun: true, first: true, named: undefined, telling: true, hasAttempts: true };
 
 describe('the end of a trial', () => {
   test.each<{ readonly what: string; readonly end: Partial<TrialEnd>; readonly verdict: string }>([
     { what: 'it began alone on a fresh thread', end: {}, verdict: 'poison' },
-    { what: 'it did so with a throw or an exit', end: { telling: false }, verdict: 'poison' },
+    { what: 'it did so with a throw or an exit, and has attempts left', end: { telling: false }, verdict: 'retry' },
+    { what: 'it did so and has none left', end: { telling: false, hasAttempts: false }, verdict: 'poison' },
     { what: 'it had not begun', end: { begun: false }, verdict: 'again' },
     { what: 'another turn ran on that thread before', end: { first: false }, verdict: 'again' },
     {
@@ -16,13 +17,6 @@ describe('the end of a trial', () => {
       verdict: 'poison',
     },
     { what: 'the thread named another one', end: { named: false }, verdict: 'again' },
-    { what: 'it is known to crash and has attempts left', end: { known: true, telling: false }, verdict: 'retry' },
-    {
-      what: 'it is known to crash and has none left',
-      end: { known: true, telling: false, hasAttempts: false },
-      verdict: 'poison',
-    },
-    { what: 'it is known to crash and now blocks its thread', end: { known: true }, verdict: 'poison' },
   ])('judge - says $verdict when $what', ({ end, verdict }) => {
     expect(judge({ ...ALONE, ...end })).toBe(verdict);
   });

@@ -244,7 +244,6 @@ export class DeliveryEngine {
         first: delivery.sequence === 1,
         named: isNamed(delivery, loss, this.quarantine.trying),
         telling: TELLING_ENDS.has(error.code),
-        known: delivery.suspicion?.known ?? false,
         hasAttempts: delivery.attempts < this.#options.maxAttempts,
       });
       if (verdict === 'again') {

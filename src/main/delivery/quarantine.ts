@@ -174,6 +174,8 @@ export class Quarantine {
       this.#leave(delivery);
     }
     for (const other of others) if (other !== delivery) this.#letGo(other);
+    // What it did is explained by itself now, even if it does not do it again.
+    if (!poison && suspicion) this.suspect([delivery], { ...suspicion, known: true });
     if (entry) this.#options.host().guilty(entry.runtime, error, poison);
     this.#settle();
   }

@@ -27,7 +27,6 @@ export interface TrialEnd {
   readonly named: boolean | undefined;
   /** A blocked loop or a full heap. */
   readonly telling: boolean;
-  readonly known: boolean;
   readonly hasAttempts: boolean;
 }
 
@@ -35,10 +34,10 @@ export interface TrialEnd {
 export type Verdict = 'poison' | 'retry' | 'again';
 
 /** Judges a turn that was alone on its slot when that ended. */
-export function judge({ begun, first, named, telling, known, hasAttempts }: TrialEnd): Verdict {
+export function judge({ begun, first, named, telling, hasAttempts }: TrialEnd): Verdict {
   if (!begun || named === false) return 'again';
   if (named === undefined && !first) return 'again';
-  return known && !telling && hasAttempts ? 'retry' : 'poison';
+  return !telling && hasAttempts ? 'retry' : 'poison';
 }
 
 /** What a journal knows of a delivery that an earlier process left. */
