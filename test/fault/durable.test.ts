@@ -94,14 +94,15 @@ describe('SIGKILL', () => {
     const journal = new DatabaseSync(join(served.path('data'), 'journal.db'));
     journal.exec(
       `UPDATE deliveries SET status = 1, attempts = 1, finished_at = NULL, state = '{"status":"dispatched","slot":0,"generation":1,"attempt":1}',
-       inbound = '${JSON.stringify({
-         id: 'one',
-         channel: 'web',
-         namespace: 'web:s',
-         message: { role: 'user', content: 'say one' },
-         metadata: { gate: served.path('gate'), log: served.path('log') },
-         receivedAt: Date.now(),
-       })}'; UPDATE meta SET value = 0 WHERE key = 'answered'`,
+       reply = NULL, body = '${JSON.stringify({ message: { role: 'user', content: 'say one' } })}', about = '${JSON.stringify(
+         {
+           id: 'one',
+           channel: 'web',
+           namespace: 'web:s',
+           metadata: { gate: served.path('gate'), log: served.path('log') },
+           receivedAt: Date.now(),
+         },
+       )}'; UPDATE meta SET answered = 0`,
     );
     journal.close();
     const before = served.lines();

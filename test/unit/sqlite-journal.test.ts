@@ -124,6 +124,26 @@ describe('reopening', () => {
     expect(await all(fourth.recover())).toMatchObject([{ id: a, crashes: 2 }]);
   });
 
+  test('sqlite journal - ids are known after a kill, with what became of each, but not one that was given to a newer message', async () => {
+    const first = await open();
+    const messages = ['a', 'b', 'c', '\ud800', '\u0000'].map((id) => admission({ id, namespace: `n:${id}` }));
+    const ids = (await first.append(messages)).map(idOf);
+    first.mark(ids[2] ?? '', dead(), 1);
+    await first.flush();
+    now += RETENTION_MS;
+    first.mark(ids[1] ?? '', answered('said'), 1);
+    const again = idOf((await first.append(messages.slice(2, 3)))[0]);
+    await killed(first);
+    const second = await open();
+    const known = [ids[0], ids[1], again, ids[3], ids[4]];
+    expect(await second.append(messages)).toMatchObject(known.map((id) => ({ status: 'duplicate', id })));
+    for (const [i, { inbound }] of messages.entries()) {
+      const found = { id: known[i], namespace: inbound.namespace };
+      expect(await second.find(dedupeKey(inbound))).toMatchObject(found);
+    }
+    expect(await second.deadLetters.get(ids[2] ?? '')).toMatchObject({ inbound: messages[2]?.inbound });
+  });
+
   test('sqlite journal - a marks-only rest is written by a close', async () => {
     const first = await open();
     const ids = await accept(first, 10);
