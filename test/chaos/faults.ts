@@ -104,7 +104,9 @@ export class Injector {
         return;
       case 'disk':
         ledger.excuseBegins(DISK_TRIES);
+        ledger.refusing(true);
         await this.#stopDisk(fault);
+        ledger.refusing(false);
         ledger.excuseEnds(DISK_TRIES);
     }
   }

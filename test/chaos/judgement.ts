@@ -2,15 +2,21 @@
 import type { HistoryLine, Outcome, Violation } from './ledger.ts';
 import { type PlannedMessage, type PlannedSession, countedReply, readText, textOf } from './plan.ts';
 
-/**
- * A message as its client knows it. It was accepted at one of its sends from `first` to `last`, counted over the whole run:
- * the two are one unless a send whose fate is unknown was followed by one that was refused.
- */
+/** One send of a message. */
+export interface Send {
+  /** Its place among all sends of the run. */
+  readonly at: number;
+  /** What is sent over one connection of a session arrives in order, up to where that was cut off. */
+  readonly connection: number;
+  /** It was answered with a refusal: the message was not accepted by it. */
+  refused: boolean;
+}
+
+/** A message as its client knows it. It was accepted by one of its sends that was not refused. */
 export interface HeardMessage {
   readonly message: PlannedMessage;
   readonly outcome: Outcome | undefined;
-  readonly first: number;
-  readonly last: number;
+  readonly sends: readonly Send[];
 }
 
 export interface CalledMessage {
@@ -22,18 +28,22 @@ export interface CalledMessage {
   readonly excuses: number;
 }
 
-/** Judges a session by what was heard of its messages, and what was read back of it where it is kept. */
+/**
+ * Judges a session by what was heard of its messages, and what was read back of it where it is kept. `refusals`: some message of it
+ * may have been refused without its client hearing that.
+ */
 export function judgeSession(
   session: PlannedSession,
   heard: readonly HeardMessage[],
   history: readonly HistoryLine[],
+  refusals = false,
 ): readonly Violation[] {
   if (!session.kept) return heard.flatMap((one) => judgeReply(session, one, 1));
   const byId = new Map(heard.map((one) => [one.message.id, one]));
   const committed = commitsOf(history);
   return [
     ...judgeCommits(heard, byId, committed),
-    ...judgeOrder(byId, committed),
+    ...judgeOrder(byId, committed, refusals),
     ...committed.flatMap(({ id }, i) => {
       const one = byId.get(id);
       return one && committed.findIndex((other) => other.id === id) === i ? judgeReply(session, one, i + 1) : [];
@@ -102,22 +112,37 @@ function judgeCommits(
   return violations;
 }
 
-/** A turn may not stand behind one that was surely accepted after it. */
-function judgeOrder(byId: ReadonlyMap<string, HeardMessage>, committed: readonly Commit[]): readonly Violation[] {
+/**
+ * Turns stand in the order in which their messages were accepted: there must be a send for each that may have been the one, in rising
+ * order. One that arrived over a connection had all before it on that connection arrive, too; unless those were refused, they
+ * were accepted by then.
+ */
+function judgeOrder(
+  byId: ReadonlyMap<string, HeardMessage>,
+  committed: readonly Commit[],
+  refusals: boolean,
+): readonly Violation[] {
+  const order = [...new Set(committed.map(({ id }) => id))].flatMap((id) => byId.get(id) ?? []);
   const violations: Violation[] = [];
-  let latest: HeardMessage | undefined;
-  const seen = new Set<string>();
-  for (const { id } of committed) {
-    const one = byId.get(id);
-    if (!one || seen.has(id)) continue;
-    seen.add(id);
-    if (latest && latest.first > one.last) {
-      const what = `${id} stands behind ${latest.message.id}, which was sent after it`;
+  const waiting = new Set(order);
+  let latest: { readonly at: number; readonly id: string } | undefined;
+  for (const one of order) {
+    const { id } = one.message;
+    waiting.delete(one);
+    const isFirst = (send: Send): boolean => refusals || ![...waiting].some((other) => precedes(other, send));
+    const send = one.sends.find((sent) => !sent.refused && sent.at > (latest?.at ?? 0) && isFirst(sent));
+    if (send) latest = { at: send.at, id };
+    else {
+      const what = `${id} stands where no send of it can have brought it, behind ${latest?.id ?? 'nobody'}`;
       violations.push({ kind: 'out-of-order', what, id });
     }
-    if (!latest || one.first > latest.first) latest = one;
   }
   return violations;
+}
+
+/** Tells whether a message was surely received before a send, if that was: it went before over the same connection. */
+function precedes({ sends }: HeardMessage, { at, connection }: Send): boolean {
+  return sends.some((sent) => !sent.refused && sent.connection === connection && sent.at < at);
 }
 
 /** An agent that keeps count says where in its session it found itself. */

@@ -3,7 +3,7 @@
  * the end. It reads no clock and does no input or output: what it is told is all that it knows.
  */
 import { type PlannedMessage, type PlannedSession, readText } from './plan.ts';
-import { type CalledMessage, type HeardMessage, judgeCalls, judgeSession } from './judgement.ts';
+import { type CalledMessage, type HeardMessage, type Send, judgeCalls, judgeSession } from './judgement.ts';
 
 export type ViolationKind =
   | 'lost'
@@ -41,12 +41,7 @@ interface Entry extends HeardMessage, CalledMessage {
   readonly message: PlannedMessage;
   readonly session: PlannedSession;
   outcome: Outcome | undefined;
-  /** Since its first send that may have been accepted; see {@link HeardMessage}. */
-  first: number;
-  last: number;
-  /** The next send may be the one that is accepted, behind what was sent before it. */
-  mayMove: boolean;
-  sends: number;
+  readonly sends: Send[];
   calls: number;
   completed: number;
   callsAfterAnswer: number;
@@ -99,6 +94,9 @@ export class Ledger {
   #excusesEnded = 0;
   #processes = 0;
   #revived = 0;
+  #refusing = false;
+  /** Sessions that may have had a message refused without its client hearing that. */
+  readonly #loose = new Set<number>();
   #deadAndCommitted = 0;
 
   /** `now`: milliseconds since the run began, for the stories. */
@@ -135,7 +133,8 @@ export class Ledger {
 
   // What clients tell
 
-  sent(session: PlannedSession, message: PlannedMessage): void {
+  /** `connection`: what a session sends over one of them arrives in order. */
+  sent(session: PlannedSession, message: PlannedMessage, connection = 0): void {
     this.#sends += 1;
     let entry = this.#entries.get(message.id);
     if (!entry) {
@@ -144,24 +143,22 @@ export class Ledger {
       this.#entries.set(message.id, entry);
       this.#sessions.set(session.number, session);
     }
-    entry.sends += 1;
-    if (entry.first === 0) entry.first = this.#sends;
-    if (entry.last === 0 || entry.mayMove) entry.last = this.#sends;
-    entry.mayMove = false;
-    this.note(message.id, `sent by ${session.way} to ${session.agent}, ${session.window} at once`);
+    entry.sends.push({ at: this.#sends, connection, refused: false });
+    if (this.#refusing) this.#loose.add(session.number);
+    this.note(message.id, `sent by ${session.way} (connection ${connection}) to ${session.agent}, send ${this.#sends}`);
   }
 
-  /** Nothing of it was kept, as far as that send goes. `sure`: nor of any send before. */
-  refused(id: string, code: string, sure: boolean): void {
+  /** Nothing of it was kept by its last send. */
+  refused(id: string, code: string): void {
     this.#refusals += 1;
     this.#refusedBy[code] = (this.#refusedBy[code] ?? 0) + 1;
     this.note(id, `refused: ${code}`);
     const entry = this.#entries.get(id);
-    if (!entry) return;
-    entry.mayMove = true;
-    if (!sure) return;
-    entry.first = 0;
-    entry.last = 0;
+    const last = entry?.sends.at(-1);
+    if (!entry || !last) return;
+    last.refused = true;
+    // Another one's refusal may have got lost with its connection.
+    this.#loose.add(entry.session.number);
   }
 
   /** The connection ended before an answer: the message may have been accepted or not. */
@@ -244,6 +241,13 @@ export class Ledger {
     this.#processes += 1;
   }
 
+  /** While messages may be refused, a refusal may get lost with its connection. */
+  refusing(begins: boolean): void {
+    this.#refusing = begins;
+    if (!begins) return;
+    for (const { outcome, session } of this.#entries.values()) if (!outcome) this.#loose.add(session.number);
+  }
+
   // The judgement
 
   /** Compares two counts that must agree. */
@@ -268,7 +272,7 @@ export class Ledger {
     for (const session of this.#sessions.values()) {
       const heard = session.messages.flatMap(({ id }) => this.#entries.get(id) ?? []);
       const history = session.kept ? (histories.get(session.number) ?? []) : [];
-      this.#violations.push(...judgeSession(session, heard, history));
+      this.#violations.push(...judgeSession(session, heard, history, this.#loose.has(session.number)));
       for (const { role, content } of history) {
         if (role !== 'user') continue;
         if (this.outcomeOf(readText(content)?.id ?? '')?.status === 'dead') this.#deadAndCommitted += 1;
@@ -341,10 +345,7 @@ function entryOf(session: PlannedSession, message: PlannedMessage): Entry {
     session,
     message,
     outcome: undefined,
-    first: 0,
-    last: 0,
-    mayMove: false,
-    sends: 0,
+    sends: [],
     calls: 0,
     completed: 0,
     callsAfterAnswer: 0,

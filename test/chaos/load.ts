@@ -118,11 +118,10 @@ class SessionRun {
 
   async #deliver(place: number, message: PlannedMessage): Promise<void> {
     const { id } = message;
-    let unknown = false;
     let died = false;
     for (let asks = 0; asks < MAX_ASKS; asks++) {
-      const { result } = await this.#inTurn(place, () => {
-        this.#ledger.sent(this.#session, message);
+      const { result } = await this.#inTurn(place, (connection) => {
+        this.#ledger.sent(this.#session, message, connection);
         return { result: this.#client.ask(this.#session, message) };
       });
       const heard = await result;
@@ -134,7 +133,6 @@ class SessionRun {
         case 'failed':
           if (ASK_AGAIN.has(heard.code)) {
             this.#ledger.inFlight(id);
-            unknown = true;
             await delay(IN_FLIGHT_MS);
             break;
           }
@@ -144,13 +142,12 @@ class SessionRun {
           died = true;
           break;
         case 'refused':
-          this.#ledger.refused(id, heard.code, !unknown);
+          this.#ledger.refused(id, heard.code);
           if (isMistake(heard)) return;
           await delay(REFUSED_MS);
           break;
         case 'lost':
           this.#ledger.connectionLost(id, heard.why);
-          unknown = true;
           // The network may have brought its answer meanwhile.
           if (this.#ledger.outcomeOf(id)?.status === 'answered') return;
       }
@@ -162,14 +159,14 @@ class SessionRun {
   }
 
   /** Sends once all earlier ones without an outcome were sent over the connection that is open. */
-  async #inTurn<T>(place: number, send: () => T): Promise<T> {
+  async #inTurn<T>(place: number, send: (connection: number) => T): Promise<T> {
     for (;;) {
       const connection = await this.#client.open();
       let isFirst = true;
       for (const [other, over] of this.#underWay) if (other < place && over !== connection) isFirst = false;
       if (isFirst) {
         this.#underWay.set(place, connection);
-        const sent = send();
+        const sent = send(connection);
         this.#change();
         return sent;
       }

@@ -10,6 +10,8 @@ export interface Report {
   readonly directory: string;
   readonly seconds: number;
   readonly faults: FaultFigures;
+  /** Times that V8 aborted the whole process over a thread's full heap. */
+  readonly aborts: number;
   readonly ledger: Ledger;
   readonly violations: readonly Violation[];
 }
@@ -20,7 +22,7 @@ const TOLD = 5;
 const IN_FLIGHT_SHARE = 0.8;
 
 /** Prints it all; true when the run holds. */
-export function report({ run, seed, repeat, directory, seconds, faults, ledger, violations }: Report): boolean {
+export function report({ run, seed, repeat, directory, seconds, faults, aborts, ledger, violations }: Report): boolean {
   const figures = ledger.figures();
   const of = (...kinds: readonly ViolationKind[]): number =>
     violations.filter(({ kind }) => kinds.includes(kind)).length;
@@ -52,6 +54,7 @@ export function report({ run, seed, repeat, directory, seconds, faults, ledger, 
       ['deaths told and decided anew after a kill', String(figures.revived), 'counted'],
       ['threads killed', String(faults.threadKills), ''],
       ['processes killed', String(faults.processKills), ''],
+      ["aborts of the process over a thread's full heap", String(aborts), 'counted'],
       ['kills that hit work in flight', `${(inFlightShare * 100).toFixed(0)} %`, '>= 80 %'],
       ['kills at a step of a delivery', shown(faults.atPoint), ''],
       ['steps that nobody came to in time', String(faults.pointsMissed), 'counted'],
@@ -78,6 +81,7 @@ export function report({ run, seed, repeat, directory, seconds, faults, ledger, 
     ...figures,
     ...results,
     faults,
+    aborts,
     inFlightShare,
   });
   if (holds) return true;
@@ -87,11 +91,13 @@ export function report({ run, seed, repeat, directory, seconds, faults, ledger, 
 }
 
 function tell(violations: readonly Violation[], ledger: Ledger): void {
-  for (const { kind, what, id } of violations.slice(0, TOLD)) {
+  // Those with a story first.
+  const told = violations.toSorted((a, b) => Number(b.id !== undefined) - Number(a.id !== undefined));
+  for (const { kind, what, id } of told.slice(0, TOLD)) {
     console.log(`\n${kind}: ${what}`);
     if (id !== undefined) for (const line of ledger.storyOf(id)) console.log(`  ${line}`);
   }
-  for (const { kind, what } of violations.slice(TOLD, TOLD * 4)) console.log(`${kind}: ${what}`);
+  for (const { kind, what } of told.slice(TOLD, TOLD * 4)) console.log(`${kind}: ${what}`);
   if (violations.length > TOLD * 4) console.log(`... and ${violations.length - TOLD * 4} more`);
 }
 

@@ -2,7 +2,7 @@
  * Owns the parts of a run and how they hang together: the directory, the model server, the supervisor's process, the clients and
  * the ledger. What is done with them is the run's.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -36,6 +36,9 @@ export class Rig {
   readonly #clients: Client[] = [];
   /** The process ended and nobody had asked it to. */
   readonly unexpectedEnds: string[] = [];
+  /** Times that the process aborted: where a thread's heap was full, V8 may do that to all of it. */
+  aborts = 0;
+  #excused = 0;
 
   private constructor(options: RigOptions, directory: string, model: ModelServer, ledger: Ledger) {
     this.directory = directory;
@@ -48,7 +51,8 @@ export class Rig {
       ...(options.execArgv === undefined ? {} : { execArgv: options.execArgv }),
       heard: (message) => this.#hear(message, options),
       ended: ({ code, signal }, expected) => {
-        if (!expected) this.unexpectedEnds.push(`the process ended by itself: ${signal ?? `exit code ${code}`}`);
+        if (!expected && signal === 'SIGABRT') this.#aborted();
+        else if (!expected) this.unexpectedEnds.push(`the process ended by itself: ${signal ?? `exit code ${code}`}`);
         // Their pipe ended with it.
         for (const network of Object.values(this.#networks)) network.hostEnded();
       },
@@ -100,7 +104,25 @@ export class Rig {
     if (!o.keep) rmSync(this.directory, { recursive: true, force: true });
   }
 
+  /** Aborts that V8 said were over a full heap, by the log. Others are nothing that a full heap explains. */
+  get heapAborts(): number {
+    const log = readFileSync(join(this.directory, 'host.log'), 'utf8');
+    return log.split('FATAL ERROR: Reached heap limit').length - 1;
+  }
+
+  /** To the messages it is a kill as any other, until the next process is up. */
+  #aborted(): void {
+    this.aborts += 1;
+    this.#excused += 1;
+    this.ledger.processKilled();
+    this.ledger.excuseBegins();
+  }
+
   #hear(message: FromHost, options: RigOptions): void {
+    if (message.type === 'up' && this.#excused > 0) {
+      this.ledger.excuseEnds(this.#excused);
+      this.#excused = 0;
+    }
     if (message.type === 'hit') options.hit?.(message);
     else if ('channel' in message) this.#networks[message.channel].hear(message);
   }

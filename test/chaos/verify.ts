@@ -34,6 +34,7 @@ export async function verify(
   if (code !== 0) ledger.processEnded(`an idle host stopped with ${signal ?? `exit code ${code}`}`);
   if (ms > shutdownMs) ledger.processEnded(`it took ${ms} ms to stop`);
   for (const end of rig.unexpectedEnds) ledger.processEnded(end);
+  ledger.expectEqual('aborts of the process = aborts over a full heap', rig.aborts, rig.heapAborts);
   // Before the files are opened here, which brings others with it.
   checkLeft(rig);
   checkFiles(rig.dataDir, ledger);

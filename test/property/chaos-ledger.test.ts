@@ -18,11 +18,6 @@ const fates = fc.array(
   { minLength: 1, maxLength: 200 },
 );
 
-interface Waiting {
-  readonly place: number;
-  sure: boolean;
-}
-
 /** A host that takes messages in in the order of their sends, and runs their turns in that order. */
 class World {
   readonly ledger = new Ledger(() => 0);
@@ -39,33 +34,31 @@ class World {
   /** Sends one message after another, each until it has its outcome. */
   run(): void {
     for (let place = 0; place < this.session.messages.length; place++) {
-      const one = { place, sure: true };
-      while (!this.#send(one));
+      while (!this.#send(place));
     }
   }
 
   /** True when it has its outcome. */
-  #send(one: Waiting): boolean {
-    const message = this.session.messages[one.place];
-    if (!message) throw new Error(`There is no message at ${one.place}`);
+  #send(place: number): boolean {
+    const message = this.session.messages[place];
+    if (!message) throw new Error(`There is no message at ${place}`);
     const { id } = message;
     this.ledger.sent(this.session, message);
     const { value: fate = 'answered' } = this.#fates.next();
     if (fate === 'refused') {
-      this.ledger.refused(id, 'ORRERY_OVERLOADED', one.sure);
+      this.ledger.refused(id, 'ORRERY_OVERLOADED');
       return false;
     }
     if (fate === 'lost' || fate === 'taken') {
-      if (fate === 'taken') this.#accept(one.place);
+      if (fate === 'taken') this.#accept(place);
       this.ledger.connectionLost(id, 'reset');
-      one.sure = false;
       return false;
     }
-    if (fate === 'dead' && !this.#accepted.has(one.place)) {
+    if (fate === 'dead' && !this.#accepted.has(place)) {
       this.ledger.died(id, 'ORRERY_AGENT_FAILED');
       return true;
     }
-    this.ledger.answered(id, this.#accept(one.place), `s${this.session.number}`);
+    this.ledger.answered(id, this.#accept(place), `s${this.session.number}`);
     return true;
   }
 

@@ -72,7 +72,7 @@ describe('chaos ledger', () => {
   test('chaos ledger - lets a message that was refused stand behind what was sent before it came again', () => {
     const story = new Story();
     story.send(1, 2);
-    story.ledger.refused('s0-1', 'ORRERY_MAILBOX_FULL', true);
+    story.ledger.refused('s0-1', 'ORRERY_MAILBOX_FULL');
     story.send(1);
     story.commit(2, 1);
     expect(story.judge()).toEqual([]);
@@ -87,6 +87,18 @@ describe('chaos ledger', () => {
     expect(story.judge()).toEqual(['out-of-order']);
   });
 
+  test('chaos ledger - lets messages that were lost together with a refusal stand in the order in which they came again', () => {
+    // The first was refused and came again behind the second, whose first send never arrived.
+    const story = new Story();
+    story.send(1);
+    story.ledger.refused('s0-1', 'ORRERY_JOURNAL_FAILED');
+    story.send(2);
+    story.ledger.connectionLost('s0-2', 'killed');
+    story.send(1, 2);
+    story.commit(1, 2);
+    expect(story.judge()).toEqual([]);
+  });
+
   test('chaos ledger - lets either place of a message be that was lost, then refused', () => {
     for (const order of [
       [1, 2],
@@ -96,7 +108,7 @@ describe('chaos ledger', () => {
       story.send(1, 2);
       story.ledger.connectionLost('s0-1', 'reset');
       story.send(1);
-      story.ledger.refused('s0-1', 'ORRERY_OVERLOADED', false);
+      story.ledger.refused('s0-1', 'ORRERY_OVERLOADED');
       story.send(1);
       story.commit(...order);
       expect(story.judge()).toEqual([]);
