@@ -22,4 +22,5 @@ test('journal - every message that was acked is found after reopening, with its 
     }),
     { numRuns: 15 },
   );
-});
+  // Threads and files without end: on a busy machine a minute passes.
+}, 240_000);

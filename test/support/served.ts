@@ -68,7 +68,16 @@ export class ServedDir implements AsyncDisposable {
     await this.process.finished;
   }
 
-  async ask({ message, id, namespace = 's', agent }: Asked): Promise<Answer> {
+  /** As a client does: one that is turned away because the machine is busy comes again. */
+  async ask(asked: Asked): Promise<Answer> {
+    for (;;) {
+      const answer = await this.#ask(asked);
+      if (answer.status !== 429) return answer;
+      await pause();
+    }
+  }
+
+  async #ask({ message, id, namespace = 's', agent }: Asked): Promise<Answer> {
     return this.#answer(
       await fetch(`${this.url}/api/chat`, {
         method: 'POST',
@@ -89,9 +98,7 @@ export class ServedDir implements AsyncDisposable {
     for (;;) {
       const answer = await this.ask(asked);
       if (answer.body.error?.code !== 'ORRERY_DUPLICATE_IN_FLIGHT') return answer;
-      await new Promise((resolve) => {
-        setTimeout(resolve, 20);
-      });
+      await pause();
     }
   }
 
@@ -119,4 +126,12 @@ export class ServedDir implements AsyncDisposable {
   async #answer(response: Response): Promise<Answer> {
     return { status: response.status, headers: response.headers, body: (await response.json()) as Answer['body'] };
   }
+}
+
+const PAUSE_MS = 20;
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, PAUSE_MS);
+  });
 }
