@@ -67,13 +67,16 @@ function makeFile(): number {
   let failure: unknown;
   for (const place of PLACES) {
     const path = join(place(), `orrery-${process.pid}-${randomBytes(6).toString('hex')}`);
+    let fd: number | undefined;
     try {
-      const fd = openSync(path, 'wx+', 0o600);
+      fd = openSync(path, 'wx+', 0o600);
       unlinkSync(path);
       // Room is taken now: a disk that is full later does not keep the child from telling.
       writeSync(fd, new Uint8Array(CHILD_WORDS_BYTES), 0, CHILD_WORDS_BYTES, 0);
       return fd;
     } catch (error) {
+      // A full disk lets a file be made and not be written: whoever tries again and again must not run out of descriptors.
+      if (fd !== undefined) closeSync(fd);
       failure = error;
     }
   }

@@ -85,6 +85,7 @@ export class ChildCarrier implements Carrier {
     const streams = child.stdio as readonly unknown[] | undefined;
     const [, , errors, stream, , life] = streams ?? [];
     if (!(errors instanceof Readable && stream instanceof Duplex && life instanceof Duplex)) {
+      this.#words.close();
       throw new OrreryError('ORRERY_INTERNAL', 'A child process came without its streams');
     }
     life.on('error', () => undefined);
