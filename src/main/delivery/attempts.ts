@@ -10,7 +10,7 @@ import { heldMs, isTooLongToHold } from './holding.ts';
 import type { Ledger, LedgerOptions } from './ledger.ts';
 import type { Turns } from './turns.ts';
 
-export interface AttemptsOptions extends Pick<LedgerOptions, 'retry' | 'random'> {
+export interface AttemptsOptions extends Pick<LedgerOptions, 'journal' | 'retry' | 'random'> {
   readonly account: Account;
   readonly ledger: Ledger;
   readonly turns: Turns;
@@ -31,7 +31,7 @@ export class Attempts {
   /** The turn ended with an error. */
   failed(lead: Delivery, error: WireError): void {
     const code = isErrorCode(error.code) ? error.code : 'ORRERY_AGENT_FAILED';
-    const { maxAttempts, retry, turns } = this.#options;
+    const { maxAttempts, retry, turns, journal } = this.#options;
     const { joined, offered } = lead.mailbox;
     if (code === 'ORRERY_CONTEXT_TOO_LARGE' && (joined.length > 0 || offered > 0)) return this.#unshare(lead, error);
     if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(turns.dissolve(lead, ifAborted), error, false);
@@ -46,6 +46,10 @@ export class Attempts {
     if (ended || !ERRORS[code].retryable) {
       turns.dissolve(lead, () => [deadReason(code), error]);
       return;
+    }
+    if (code === 'ORRERY_DATABASE_FAILED' && journal.health.status === 'failed') {
+      // The disk takes no writes at all, which is no fault of the turn's and passes. Not soon again: it may ask a model.
+      return this.#later(turns.dissolve(lead, ifAborted), { ...error, retryAfterMs: retry.maxMs }, false);
     }
     const isHopeless = isTooLongToHold(error.retryAfterMs, retry);
     const left = turns.dissolve(lead, (delivery) =>
