@@ -3,7 +3,7 @@ import { expect, test, vi } from 'vitest';
 import { MemoryJournal } from '../../src/main/delivery/index.ts';
 import type { JournalHealth } from '../../src/main/delivery/journal.ts';
 import { OrreryError } from '../../src/protocol/index.ts';
-import { DeliveryUnderTest } from '../support/delivery.ts';
+import { DeliveryUnderTest, tick } from '../support/delivery.ts';
 
 const FULL = new OrreryError('ORRERY_DATABASE_FAILED', 'The disk is full');
 
@@ -11,7 +11,7 @@ class Journal extends MemoryJournal {
   override health: JournalHealth = { status: 'ok' };
 }
 
-test('retry - a turn that cannot commit is tried again uncounted while the journal takes no writes either, and counts once it does', async () => {
+test('retry - a turn that cannot commit is run again once the journal takes writes too, uncounted; after that it counts', async () => {
   const journal = new Journal({
     dedupeRetentionMs: 1_000,
     replyRetentionMs: 1_000,
@@ -21,14 +21,17 @@ test('retry - a turn that cannot commit is tried again uncounted while the journ
   const d = new DeliveryUnderTest({ journal, maxAttempts: 1, retry: { minMs: 0, maxMs: 1, jitter: 0 } });
   const { id } = await d.send('one');
   await vi.waitFor(() => expect(d.slot.begun).toHaveLength(1));
-  journal.health = { status: 'failed', error: new OrreryError('ORRERY_JOURNAL_FAILED', 'full'), since: 0 };
   for (let tries = 2; tries < 5; tries++) {
+    journal.health = { status: 'failed', error: new OrreryError('ORRERY_JOURNAL_FAILED', 'full'), since: 0 };
     await d.fail('one', FULL);
+    // Many delays pass, and nobody is asked.
+    for (let i = 0; i < 10; i++) await tick();
+    expect(d.slot.begun).toHaveLength(tries - 1);
+    journal.health = { status: 'ok' };
     await vi.waitFor(() => expect(d.slot.begun).toHaveLength(tries));
   }
   expect(d.slot.begun.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1]);
   expect(d.origin.heard).toEqual([]);
-  journal.health = { status: 'ok' };
   await d.fail('one', FULL);
   expect(d.letters.get(id)).toMatchObject({ reason: 'exhausted', attempts: 1 });
   expect(d.origin.heard).toEqual(['ORRERY_DATABASE_FAILED']);

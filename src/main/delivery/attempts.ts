@@ -31,7 +31,7 @@ export class Attempts {
   /** The turn ended with an error. */
   failed(lead: Delivery, error: WireError): void {
     const code = isErrorCode(error.code) ? error.code : 'ORRERY_AGENT_FAILED';
-    const { maxAttempts, retry, turns, journal } = this.#options;
+    const { maxAttempts, retry, turns } = this.#options;
     const { joined, offered } = lead.mailbox;
     if (code === 'ORRERY_CONTEXT_TOO_LARGE' && (joined.length > 0 || offered > 0)) return this.#unshare(lead, error);
     if (code === 'ORRERY_SLOT_NOT_READY') return this.#later(turns.dissolve(lead, ifAborted), error, false);
@@ -47,9 +47,9 @@ export class Attempts {
       turns.dissolve(lead, () => [deadReason(code), error]);
       return;
     }
-    if (code === 'ORRERY_DATABASE_FAILED' && journal.health.status === 'failed') {
-      // The disk takes no writes at all, which is no fault of the turn's and passes. Not soon again: it may ask a model.
-      return this.#later(turns.dissolve(lead, ifAborted), { ...error, retryAfterMs: retry.maxMs }, false);
+    if (code === 'ORRERY_DATABASE_FAILED' && this.#isDiskClosed) {
+      // The disk takes no writes at all, which is no fault of the turn's and passes.
+      return this.#later(turns.dissolve(lead, ifAborted), error, false);
     }
     const isHopeless = isTooLongToHold(error.retryAfterMs, retry);
     const left = turns.dissolve(lead, (delivery) =>
@@ -108,9 +108,18 @@ export class Attempts {
     const delayMs = this.#delayMs(error, counted ? first.attempts : first.attempts - 1);
     for (const delivery of left) ledger.retrying(delivery, error, { at: Date.now() + delayMs, counted });
     account.retries += 1;
-    this.#after(first, delayMs, () => {
-      if (first.state.status === 'retrying') place(first);
-    });
+    const again = (): void => {
+      if (first.state.status !== 'retrying') return;
+      // Not while it could not commit either: each attempt may ask a model.
+      if (error.code === 'ORRERY_DATABASE_FAILED' && this.#isDiskClosed) this.#after(first, delayMs, again);
+      else place(first);
+    };
+    this.#after(first, delayMs, again);
+  }
+
+  /** Sessions and journal lie on one disk: the journal tries every second whether it takes writes again. */
+  get #isDiskClosed(): boolean {
+    return this.#options.journal.health.status === 'failed';
   }
 
   #delayMs({ retryAfterMs }: WireError, attempts: number): number {
