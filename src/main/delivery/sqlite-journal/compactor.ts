@@ -8,8 +8,16 @@ import type { Statements } from './statements.ts';
 export interface CompactorOptions {
   readonly retentionMs: number;
   readonly maxDeadLetters: number;
-  /** Is told of the keys that are free, should the transaction be committed. */
-  readonly forgot: (key: string, seq: number) => void;
+  /** Is told of the rows that are gone, should the transaction be committed. */
+  readonly deleted: (row: DeletedRow) => void;
+}
+
+export interface DeletedRow {
+  readonly seq: number;
+  /** Null: a newer row has taken it. */
+  readonly key: string | null;
+  readonly status: number;
+  readonly replays: number;
 }
 
 type Oldest = readonly [
@@ -18,6 +26,8 @@ type Oldest = readonly [
   finishedAt: number | null,
   diedAt: number | null,
   key: string | null,
+  status: number,
+  replays: number,
 ];
 
 /** How often a round begins anew, in milliseconds. */
@@ -60,14 +70,14 @@ export class Compactor {
     if (this.#stoppedAt > until) return letters;
     const rows = this.#sql.oldest.all(this.#after, limit);
     for (const row of rows) {
-      const [seq, acceptedAt, finishedAt, diedAt, key] = row as Oldest;
+      const [seq, acceptedAt, finishedAt, diedAt, key, status, replays] = row as Oldest;
       if (acceptedAt > until) {
         this.#stoppedAt = acceptedAt;
         return letters;
       }
       if (finishedAt !== null && finishedAt <= until && diedAt === null) {
         this.#sql.delete.run(seq);
-        if (key !== null) this.#options.forgot(key, seq);
+        this.#options.deleted({ seq, key, status, replays });
       }
       this.#after = seq;
     }

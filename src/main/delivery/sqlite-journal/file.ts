@@ -8,7 +8,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { DeliveryId, InboundMessage } from '../../../protocol/index.ts';
 import { Writer, openDatabase } from '../../../lib/sqlite.ts';
-import { Compactor } from './compactor.ts';
+import { Compactor, type DeletedRow } from './compactor.ts';
 import { KeyTable } from './key-table.ts';
 import {
   APPEND_PLACES,
@@ -24,11 +24,12 @@ import {
 } from './packed.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
 import { type Row, Statements } from './statements.ts';
+import { type Tally, Totals, addRow, newTally } from './totals.ts';
 
 export const WHAT = 'journal';
 
-/** Bytes of the truncated hash that stands for a body: two bodies with one of 2^128 values do not happen. */
-const BODY_BYTES = 16;
+/** Hexadecimal digits of the hash that stands for a body: two bodies with one of 2^128 values do not happen. */
+const BODY_DIGITS = 32;
 /** Rows that a transaction looks at for what may be forgotten, for each message that it adds: more go than come. */
 const COMPACT_PER_APPEND = 2;
 /** Rows of a share of upkeep in idle time: some milliseconds. */
@@ -52,13 +53,6 @@ const VACUUM_PAGES = 256;
 /** What a probe writes: room for a few messages. */
 const PROBE_BYTES = 64 * 1024;
 
-/** Counts of one transaction for the totals. */
-interface Tally {
-  accepted: number;
-  answered: number;
-  dead: number;
-}
-
 export class JournalFile {
   readonly #setup: JournalSetup;
   readonly #database: DatabaseSync;
@@ -66,8 +60,13 @@ export class JournalFile {
   readonly #writer: Writer;
   readonly #compactor: Compactor;
   readonly #keys = new KeyTable();
+  readonly #totals = new Totals();
   /** Keys that the transaction under way makes free, each with its row. */
   #forgotten: (readonly [key: string, seq: number])[] = [];
+  /** Counts of the rows that it deletes. */
+  #gone: Tally | undefined;
+  /** No unfinished row had an earlier place when it was opened. */
+  #firstPlace = Infinity;
   /** The first free sequence number when it was opened. */
   readonly next: number;
   #dirtyRows = 0;
@@ -94,9 +93,9 @@ export class JournalFile {
       this.#writer = new Writer(this.#database);
       this.#compactor = new Compactor(this.#sql, {
         ...setup,
-        forgot: (key, seq) => this.#forgotten.push([key, seq]),
+        deleted: (row) => this.#deleted(row),
       });
-      for (const [seq, key] of this.#sql.keys.each()) this.#keys.add(key as string, seq as number);
+      this.#readRows();
       extendLog(`${file}-wal`, CHECKPOINT_PAGES * LOG_SPARE * this.pragma('page_size'));
       if (setup.first) this.#begin();
       this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
@@ -109,8 +108,8 @@ export class JournalFile {
   /** One transaction: all of it is kept, or none. Returns what was not accepted. */
   work({ at, appends, marks, withdrawn }: WorkRequest): readonly WorkException[] {
     const exceptions: WorkException[] = [];
-    const tally: Tally = { accepted: 0, answered: 0, dead: 0 };
-    const deaths = this.#write(() => {
+    const tally = newTally();
+    this.#write(() => {
       for (const seq of withdrawn) this.#withdraw(seq, tally);
       this.#mark(marks, at, tally);
       for (let i = 0; i < appends.length; i += APPEND_PLACES) {
@@ -118,10 +117,9 @@ export class JournalFile {
         if (known !== undefined) exceptions.push([i / APPEND_PLACES, known]);
       }
       if (tally.accepted > 0) this.#compactor.step(at, tally.accepted * COMPACT_PER_APPEND);
-      this.#count(tally);
-      return tally.dead;
     });
-    this.#compactor.died(deaths);
+    this.#totals.add(tally);
+    this.#compactor.died(tally.dead);
     this.#dirtyRows += appends.length / APPEND_PLACES + marks.length / MARK_PLACES;
     return exceptions;
   }
@@ -148,7 +146,7 @@ export class JournalFile {
   unfinished(after: number, until: number): readonly Row[] {
     const rows: Row[] = [];
     let chars = 0;
-    for (const row of this.#sql.unfinished.each(after, until)) {
+    for (const row of this.#sql.unfinished.each(Math.max(after, this.#firstPlace - 1), until)) {
       rows.push(row);
       for (const text of TEXTS) chars += String(row[text] ?? '').length;
       if (rows.length === PAGE_ROWS || chars >= PAGE_CHARS) break;
@@ -174,19 +172,17 @@ export class JournalFile {
   /** Asked a second time with the same position, because the thread ended before it told, it answers the same. */
   replay(id: DeliveryId, position: number, at: number): Row | undefined {
     const seq = seqOf(id) || 0;
-    const row = this.#writer.run(() => {
-      const back = this.#sql.replay.get(seq, id, position, at);
-      if (back) this.#sql.countReplay.run();
-      return back;
-    });
-    if (row) this.#compactor.died(-1);
+    const row = this.#writer.run(() => this.#sql.replay.get(seq, id, position, at));
+    if (row) {
+      this.#totals.add({ ...newTally(), replayed: 1 });
+      this.#compactor.died(-1);
+    }
     return row ?? this.#sql.replayed.get(seq, id, position);
   }
 
   /** As `JournalTotals` lists them. */
   totals(): readonly number[] {
-    const [, ...counted] = this.#sql.meta.get() ?? [];
-    return [...counted, this.#sql.pending.get()?.[0], this.#sql.letterCount.get()?.[0]].map(Number);
+    return [...this.#totals.list(), Number(this.#sql.letterCount.get()?.[0])];
   }
 
   /** Forgets all that is due, at once; returns how many pages are free. */
@@ -223,23 +219,49 @@ export class JournalFile {
     if (this.#database.isOpen) this.#database.close();
   }
 
+  /** One walk over the rows, for all that is known of them in memory. */
+  #readRows(): void {
+    const [, accepted = 0, replayed = 0, answered = 0, dead = 0] = (this.#sql.meta.get() ?? []) as readonly number[];
+    this.#totals.add({ accepted, replayed, answered, dead });
+    for (const [seq, key, status, replays, position, finishedAt] of this.#sql.rows.each()) {
+      if (key !== null) this.#keys.add(key as string, seq as number);
+      this.#totals.addRow(status as number, replays as number);
+      if (finishedAt === null) this.#firstPlace = Math.min(this.#firstPlace, position as number);
+    }
+  }
+
   /** In one transaction: a start that is killed has either told of the stop before it, or left that to the next one. */
   #begin(): void {
     this.#writer.run(() => {
-      if (this.#sql.meta.get()?.[0] === 0) this.#sql.raiseCrashes.run();
+      if (this.#sql.meta.get()?.[0] === 0 && this.#totals.pending > 0) this.#sql.raiseCrashes.run();
       this.#sql.setClean.run(0);
     });
   }
 
-  /** A transaction; the keys that it frees are forgotten when it is committed. */
+  /** A transaction; the keys that it frees are forgotten when it is committed, and counts of rows outlive them. */
   #write<T>(work: () => T): T {
     try {
-      const result = this.#writer.run(work);
+      const result = this.#writer.run(() => {
+        const done = work();
+        if (this.#gone) this.#fold(this.#gone);
+        return done;
+      });
       for (const [key, seq] of this.#forgotten) this.#keys.remove(key, seq);
       return result;
     } finally {
       if (this.#forgotten.length > 0) this.#forgotten = [];
+      this.#gone = undefined;
     }
+  }
+
+  #deleted({ seq, key, status, replays }: DeletedRow): void {
+    this.#gone ??= newTally();
+    addRow(this.#gone, status, replays);
+    if (key !== null) this.#forgotten.push([key, seq]);
+  }
+
+  #fold({ accepted, replayed, answered, dead }: Tally): void {
+    this.#sql.fold.run(accepted, replayed, answered, dead);
   }
 
   #append(appends: PackedAppends, from: number, at: number, tally: Tally): KnownDelivery | null | undefined {
@@ -248,13 +270,14 @@ export class JournalFile {
     const key = appends[from + 2] as string;
     const body = appends[from + 3] as string;
     const about = appends[from + 4] as string;
-    const bodyHash = hash('sha256', body, 'buffer').subarray(0, BODY_BYTES);
+    // As text: a buffer for each takes three times as long.
+    const bodyHash = hash('sha256', body, 'hex').slice(0, BODY_DIGITS);
     let known: Row | undefined;
     this.#keys.find(key, (row) => (known = this.#sql.known.get(row, key)) !== undefined);
     if (known && !this.#expire(known, key, at)) {
       // Its own row: the thread that wrote it ended before it told.
       if (known[0] === seq) return undefined;
-      if (Buffer.compare(known[6] as Uint8Array, bodyHash) !== 0) return null;
+      if (known[6] !== bodyHash) return null;
       if (agent !== known[2] && agentOf(about) !== undefined) return null;
       const [, id, of, status, , , , state, reply] = known;
       return { id, agent: of, status, state, reply } as KnownDelivery;
@@ -266,11 +289,17 @@ export class JournalFile {
   }
 
   /** Gives the key of a row free that is past its retention, and has not been forgotten yet. */
-  #expire([seq, , , , finishedAt, diedAt]: Row, key: string, at: number): boolean {
+  #expire(row: Row, key: string, at: number): boolean {
+    const [, , , status, finishedAt, diedAt, , , , replays] = row;
+    const seq = row[0] as number;
     if (typeof finishedAt !== 'number' || at - finishedAt < this.#setup.retentionMs) return false;
-    if (diedAt === null) this.#sql.delete.run(seq as number);
-    else this.#sql.freeKey.run(seq as number);
-    this.#forgotten.push([key, seq as number]);
+    if (diedAt === null) {
+      this.#sql.delete.run(seq);
+      this.#deleted({ seq, key, status: status as number, replays: replays as number });
+    } else {
+      this.#sql.freeKey.run(seq);
+      this.#forgotten.push([key, seq]);
+    }
     return true;
   }
 
@@ -292,10 +321,6 @@ export class JournalFile {
       else if (status === STATUS.dead) tally.dead += this.#sql.die.run(seq, attempts, state, at);
       else this.#sql.move.run(seq, status, attempts, state, reply);
     }
-  }
-
-  #count({ accepted, answered, dead }: Tally): void {
-    if (accepted !== 0 || answered !== 0 || dead !== 0) this.#sql.count.run(accepted, answered, dead);
   }
 
   #compactOnce(at: number): boolean {

@@ -4,13 +4,16 @@
 export const JOURNAL_APPLICATION_ID = 0x4f72724a;
 
 /**
- * - `meta`: one row. `clean` is 1 while no process has the file open and the last one closed it; the rest are counts over its lifetime.
+ * What the newest version has:
+ *
+ * - `meta`: one row. `clean` is 1 while no process has the file open and the last one closed it; the rest are counts over deliveries
+ *   whose rows are not there any more. Those of the rows come on top: so a message changes no page but its own.
  * - `deliveries`: `seq` is in the id and never changes. `position` is the order of acceptance: `seq`, until a dead letter is
  *   put back behind the others. `key` is the dedupe key, or null when a newer message has taken that: found by the table
- *   in memory that is filled from here, see `key-table.ts`. `body_hash` is compared when a key comes again. `reply` is a reply's text, `state` the rest of
+ *   in memory that is filled from here, see `key-table.ts`. `body_hash`, in hexadecimal digits, is compared when a key comes again. `reply` is a reply's text, `state` the rest of
  *   the state as JSON, as a mark brings them. `body` and `about` are the message as JSON, and null once nothing needs it.
- *   `finished_at` and `died_at` are in the conditions of the indexes, which so cost a step on the way nothing. `died_at`
- *   is set as long as the row is a dead letter.
+ *   `died_at` is set as long as the row is a dead letter. The indexes hold dead letters, and those that were put back and are
+ *   not finished: a message that is answered is in none. Without replays the order of acceptance is that of the rows.
  * - `probe`: what is written to see whether there is room.
  */
 const VERSION_1 = `
@@ -46,7 +49,45 @@ const VERSION_1 = `
   CREATE TABLE probe (n INTEGER PRIMARY KEY, room BLOB NOT NULL) STRICT;
 `;
 
-export const JOURNAL_MIGRATIONS: readonly string[] = [VERSION_1];
+/** Every message changed the page of the counts, and entered the index of what is unfinished and left it. */
+const VERSION_2 = `
+  UPDATE meta SET
+    accepted = accepted - (SELECT count(*) FROM deliveries),
+    replayed = replayed - (SELECT coalesce(sum(replays), 0) FROM deliveries),
+    answered = answered - (SELECT count(*) FROM deliveries WHERE status = 4),
+    dead = dead - (SELECT coalesce(sum(replays + (status = 5)), 0) FROM deliveries);
+  ALTER TABLE deliveries RENAME TO old;
+  DROP INDEX unfinished;
+  DROP INDEX letters;
+  CREATE TABLE deliveries (
+    seq INTEGER PRIMARY KEY,
+    position INTEGER NOT NULL,
+    status INTEGER NOT NULL,
+    attempts INTEGER NOT NULL,
+    crashes INTEGER NOT NULL,
+    replays INTEGER NOT NULL,
+    accepted_at INTEGER NOT NULL,
+    finished_at INTEGER,
+    died_at INTEGER,
+    id TEXT NOT NULL,
+    key TEXT,
+    body_hash TEXT NOT NULL,
+    agent TEXT NOT NULL,
+    state TEXT,
+    reply TEXT,
+    body TEXT,
+    about TEXT
+  ) STRICT;
+  INSERT INTO deliveries SELECT
+    seq, position, status, attempts, crashes, replays, accepted_at, finished_at, died_at, id, key, lower(hex(body_hash)), agent,
+    state, reply, body, about
+  FROM old;
+  DROP TABLE old;
+  CREATE INDEX replayed ON deliveries (position) WHERE replays > 0 AND finished_at IS NULL;
+  CREATE INDEX letters ON deliveries (died_at, seq) WHERE died_at IS NOT NULL;
+`;
+
+export const JOURNAL_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
 
 /** A delivery's status as the file holds it. The numbers are in files: never change one. */
 export const STATUS = { accepted: 0, dispatched: 1, retrying: 2, committed: 3, answered: 4, dead: 5 } as const;

@@ -15,9 +15,8 @@ const FROM = `SELECT ${DELIVERY} FROM deliveries`;
 export class Statements {
   readonly meta: Query;
   readonly setClean: Query;
-  readonly count: Query;
-  readonly countReplay: Query;
-  readonly keys: Query;
+  readonly fold: Query;
+  readonly rows: Query;
   readonly last: Query;
   readonly raiseCrashes: Query;
   readonly append: Query;
@@ -36,7 +35,6 @@ export class Statements {
   readonly drop: Query;
   readonly replay: Query;
   readonly replayed: Query;
-  readonly pending: Query;
   readonly letterCount: Query;
   readonly oldest: Query;
   readonly surplusLetters: Query;
@@ -47,12 +45,13 @@ export class Statements {
     const query = (sql: string): Query => new Query(database, sql);
     this.meta = query('SELECT clean, accepted, replayed, answered, dead FROM meta');
     this.setClean = query('UPDATE meta SET clean = ?');
-    this.count = query('UPDATE meta SET accepted = accepted + ?, answered = answered + ?, dead = dead + ?');
-    this.countReplay = query('UPDATE meta SET replayed = replayed + 1');
-    this.keys = query('SELECT seq, key FROM deliveries WHERE key IS NOT NULL');
+    this.fold = query(
+      'UPDATE meta SET accepted = accepted + ?, replayed = replayed + ?, answered = answered + ?, dead = dead + ?',
+    );
+    this.rows = query('SELECT seq, key, status, replays, position, finished_at FROM deliveries');
     this.last = query(
       `SELECT max(coalesce((SELECT max(seq) FROM deliveries), 0),
-                  coalesce((SELECT max(position) FROM deliveries WHERE finished_at IS NULL), 0))`,
+                  coalesce((SELECT max(position) FROM deliveries WHERE replays > 0 AND finished_at IS NULL), 0))`,
     );
     this.raiseCrashes = query('UPDATE deliveries SET crashes = crashes + 1 WHERE finished_at IS NULL');
 
@@ -61,7 +60,8 @@ export class Statements {
        (?1, ?1, ${STATUS.accepted}, 0, 0, 0, ?2, NULL, NULL, ?3, ?4, ?5, ?6, NULL, NULL, ?7, ?8) ON CONFLICT DO NOTHING`,
     );
     this.known = query(
-      `SELECT seq, id, agent, status, finished_at, died_at, body_hash, state, reply FROM deliveries WHERE seq = ? AND key = ?`,
+      `SELECT seq, id, agent, status, finished_at, died_at, body_hash, state, reply, replays FROM deliveries
+       WHERE seq = ? AND key = ?`,
     );
     // What is finished stays as it is: a step that is written a second time finds nothing to do.
     this.move = query(
@@ -81,7 +81,13 @@ export class Statements {
     this.delete = query('DELETE FROM deliveries WHERE seq = ?');
     this.freeKey = query('UPDATE deliveries SET key = NULL WHERE seq = ?');
 
-    this.unfinished = query(`${FROM} WHERE finished_at IS NULL AND position > ? AND position <= ? ORDER BY position`);
+    // Both halves are in order already, and are merged.
+    this.unfinished = query(
+      `SELECT ${DELIVERY}, seq AS place FROM deliveries WHERE replays = 0 AND finished_at IS NULL AND seq > ?1 AND seq <= ?2
+       UNION ALL
+       SELECT ${DELIVERY}, position FROM deliveries WHERE replays > 0 AND finished_at IS NULL AND position > ?1 AND position <= ?2
+       ORDER BY place`,
+    );
     this.find = query(`${FROM} WHERE seq = ?1 AND (finished_at IS NULL OR finished_at > ?2)`);
     this.letters = query(`${FROM} WHERE died_at IS NOT NULL ORDER BY died_at DESC, seq DESC LIMIT ?`);
     this.lettersAfter = query(
@@ -99,11 +105,10 @@ export class Statements {
        WHERE seq = ?1 AND id = ?2 AND died_at IS NOT NULL RETURNING ${DELIVERY}`,
     );
     this.replayed = query(`${FROM} WHERE seq = ? AND id = ? AND position = ? AND replays > 0`);
-    this.pending = query('SELECT count(*) FROM deliveries WHERE finished_at IS NULL');
     this.letterCount = query('SELECT count(*) FROM deliveries WHERE died_at IS NOT NULL');
 
     this.oldest = query(
-      'SELECT seq, accepted_at, finished_at, died_at, key FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?',
+      'SELECT seq, accepted_at, finished_at, died_at, key, status, replays FROM deliveries WHERE seq > ? ORDER BY seq LIMIT ?',
     );
     this.surplusLetters = query(
       'SELECT seq, id FROM deliveries WHERE died_at IS NOT NULL ORDER BY died_at, seq LIMIT ?',
