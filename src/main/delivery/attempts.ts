@@ -10,7 +10,7 @@ import { heldMs, isTooLongToHold } from './holding.ts';
 import type { Ledger, LedgerOptions } from './ledger.ts';
 import type { Turns } from './turns.ts';
 
-export interface AttemptsOptions extends Pick<LedgerOptions, 'retry' | 'random'> {
+export interface AttemptsOptions extends Pick<LedgerOptions, 'journal' | 'retry' | 'random'> {
   readonly account: Account;
   readonly ledger: Ledger;
   readonly turns: Turns;
@@ -46,6 +46,10 @@ export class Attempts {
     if (ended || !ERRORS[code].retryable) {
       turns.dissolve(lead, () => [deadReason(code), error]);
       return;
+    }
+    if (code === 'ORRERY_DATABASE_FAILED' && this.#isDiskClosed) {
+      // The disk takes no writes at all, which is no fault of the turn's and passes.
+      return this.#later(turns.dissolve(lead, ifAborted), error, false);
     }
     const isHopeless = isTooLongToHold(error.retryAfterMs, retry);
     const left = turns.dissolve(lead, (delivery) =>
@@ -104,9 +108,18 @@ export class Attempts {
     const delayMs = this.#delayMs(error, counted ? first.attempts : first.attempts - 1);
     for (const delivery of left) ledger.retrying(delivery, error, { at: Date.now() + delayMs, counted });
     account.retries += 1;
-    this.#after(first, delayMs, () => {
-      if (first.state.status === 'retrying') place(first);
-    });
+    const again = (): void => {
+      if (first.state.status !== 'retrying') return;
+      // Not while it could not commit either: each attempt may ask a model.
+      if (error.code === 'ORRERY_DATABASE_FAILED' && this.#isDiskClosed) this.#after(first, delayMs, again);
+      else place(first);
+    };
+    this.#after(first, delayMs, again);
+  }
+
+  /** Sessions and journal lie on one disk: the journal tries every second whether it takes writes again. */
+  get #isDiskClosed(): boolean {
+    return this.#options.journal.health.status === 'failed';
   }
 
   #delayMs({ retryAfterMs }: WireError, attempts: number): number {

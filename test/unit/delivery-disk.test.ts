@@ -1,0 +1,38 @@
+/** What delivery makes of turns that cannot commit because the disk takes no writes. */
+import { expect, test, vi } from 'vitest';
+import { MemoryJournal } from '../../src/main/delivery/index.ts';
+import type { JournalHealth } from '../../src/main/delivery/journal.ts';
+import { OrreryError } from '../../src/protocol/index.ts';
+import { DeliveryUnderTest, tick } from '../support/delivery.ts';
+
+const FULL = new OrreryError('ORRERY_DATABASE_FAILED', 'The disk is full');
+
+class Journal extends MemoryJournal {
+  override health: JournalHealth = { status: 'ok' };
+}
+
+test('retry - a turn that cannot commit is run again once the journal takes writes too, uncounted; after that it counts', async () => {
+  const journal = new Journal({
+    dedupeRetentionMs: 1_000,
+    replyRetentionMs: 1_000,
+    idPrefix: 't',
+    maxDeadLetters: 10,
+  });
+  const d = new DeliveryUnderTest({ journal, maxAttempts: 1, retry: { minMs: 0, maxMs: 1, jitter: 0 } });
+  const { id } = await d.send('one');
+  await vi.waitFor(() => expect(d.slot.begun).toHaveLength(1));
+  for (let tries = 2; tries < 5; tries++) {
+    journal.health = { status: 'failed', error: new OrreryError('ORRERY_JOURNAL_FAILED', 'full'), since: 0 };
+    await d.fail('one', FULL);
+    // Many delays pass, and nobody is asked.
+    for (let i = 0; i < 10; i++) await tick();
+    expect(d.slot.begun).toHaveLength(tries - 1);
+    journal.health = { status: 'ok' };
+    await vi.waitFor(() => expect(d.slot.begun).toHaveLength(tries));
+  }
+  expect(d.slot.begun.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1]);
+  expect(d.origin.heard).toEqual([]);
+  await d.fail('one', FULL);
+  expect(d.letters.get(id)).toMatchObject({ reason: 'exhausted', attempts: 1 });
+  expect(d.origin.heard).toEqual(['ORRERY_DATABASE_FAILED']);
+});
