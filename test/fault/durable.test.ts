@@ -102,7 +102,7 @@ describe('SIGKILL', () => {
            metadata: { gate: served.path('gate'), log: served.path('log') },
            receivedAt: Date.now(),
          },
-       )}'; UPDATE meta SET answered = 0`,
+       )}'`,
     );
     journal.close();
     const before = served.lines();

@@ -1,10 +1,13 @@
 /** Runs what only a file can do: outlive its journal, tell how the last process stopped, keep dead letters, and forget. */
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { hash } from 'node:crypto';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { dedupeKey } from '../../src/main/delivery/journal.ts';
 import { JournalFile } from '../../src/main/delivery/sqlite-journal/file.ts';
-import { JOURNAL_MIGRATIONS } from '../../src/main/delivery/sqlite-journal/schema.ts';
+import { fileKeyOf, packInbound } from '../../src/main/delivery/sqlite-journal/packed.ts';
+import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS } from '../../src/main/delivery/sqlite-journal/schema.ts';
 import type { SqliteJournal, SqliteJournalOptions } from '../../src/main/delivery/sqlite-journal/sqlite-journal.ts';
 import { asOrreryError } from '../../src/protocol/index.ts';
 import {
@@ -59,6 +62,7 @@ async function accept(journal: SqliteJournal, count: number, text = 'hello'): Pr
 
 /** Reads the file as another program would; the journal must be closed. */
 function inspect<T>(read: (database: DatabaseSync) => T): T {
+  mkdirSync(dirname(journalFile(dir.path)), { recursive: true });
   const database = new DatabaseSync(journalFile(dir.path));
   try {
     return read(database);
@@ -332,6 +336,54 @@ describe('a file that cannot be used', () => {
     await (await open()).close();
     inspect((db) => db.exec(`PRAGMA user_version = ${String(JOURNAL_MIGRATIONS.length + 1)}`));
     await expect(open()).rejects.toEqual(UNUSABLE);
+  });
+});
+
+describe('a file of an earlier version', () => {
+  const HASH = hash('sha256', JSON.stringify({ message: { role: 'user', content: 'hello' } }), 'hex').slice(0, 32);
+  const row = (
+    seq: number,
+    status: number,
+    o: { readonly replays?: number; readonly position?: number } = {},
+  ): string => {
+    const { inbound } = admission({ id: `m${seq}`, message: { role: 'user', content: 'hello' } });
+    const { body, about } = packInbound(inbound);
+    const finished = status >= 4 ? 999_900 : 'NULL';
+    const state = status === 5 ? `'{"status":"dead","reason":"expired"}'` : 'NULL';
+    const text = status === 4 ? `NULL, 'hi', NULL, NULL` : `${state}, NULL, '${body}', '${about}'`;
+    return `(${seq}, ${o.position ?? seq}, ${status}, 1, 0, ${o.replays ?? 0}, 999900, ${finished}, ${status === 5 ? finished : 'NULL'},
+      't-${seq.toString(36)}', '${fileKeyOf(dedupeKey(inbound))}', x'${HASH}', 'echo', ${text})`;
+  };
+
+  test('sqlite journal - its deliveries, their order and its counts are kept by a newer one', async () => {
+    inspect((db) => {
+      db.exec(JOURNAL_MIGRATIONS[0] ?? '');
+      // Row 2 was a dead letter that was put back; of 7 accepted messages 2 are forgotten, both answered.
+      db.exec(`INSERT INTO deliveries VALUES ${[row(1, 4), row(2, 0, { replays: 1, position: 9 }), row(3, 1), row(4, 5), row(8, 0)].join(', ')};
+        UPDATE meta SET clean = 0, accepted = 7, replayed = 1, answered = 3, dead = 2;
+        PRAGMA application_id = ${JOURNAL_APPLICATION_ID}; PRAGMA user_version = 1`);
+    });
+    const journal = await open();
+    const counts = { accepted: 7, replayed: 1, answered: 3, dead: 2, pending: 3, letters: 1 };
+    expect(await journal.totals()).toEqual(counts);
+    const left = await all(journal.recover());
+    expect(left.map(({ id, crashes, replays }) => [id, crashes, replays])).toEqual([
+      ['t-3', 1, 0],
+      ['t-8', 1, 0],
+      ['t-2', 1, 1],
+    ]);
+    const again = admission({ id: 'm1', message: { role: 'user', content: 'hello' } });
+    const other = admission({ id: 'm1', message: { role: 'user', content: 'good-bye' } });
+    expect(await journal.append([again, other])).toEqual([
+      expect.objectContaining({ status: 'duplicate', id: 't-1', state: 'answered' }),
+      expect.objectContaining({ code: 'ORRERY_ID_CONFLICT' }),
+    ]);
+    // What is forgotten stays counted.
+    now += RETENTION_MS + 1;
+    await journal.compact();
+    expect(await journal.totals()).toEqual(counts);
+    await journal.close();
+    expect(await (await open()).totals()).toEqual(counts);
   });
 });
 
