@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { expose } from 'comlink';
 import { exposeEndpoint } from '../lib/comlink.ts';
 import type { Line } from '../lib/line.ts';
+import { giveWayToMain } from '../lib/priority.ts';
 import { type HostTask, SLOT_WORD } from '../protocol/index.ts';
 import { AgentHost } from './agent-host.ts';
 import { installBlame } from './blame.ts';
@@ -26,6 +27,7 @@ export interface ResidentParts {
 export async function serveHost(task: HostTask, parts: ResidentParts): Promise<void> {
   const { calls, deltas, words, tokens, log, onBeat } = parts;
   installBlame(words);
+  giveWayToMain();
   const host = new AgentHost({
     sessions: new ThreadSessions(task.sessions, log),
     deltas: new DeltaSender(deltas),

@@ -1,5 +1,6 @@
 /** Is the entry of the scorer threads of a benchmark: it judges a batch of replies, one case after another. */
 import { resolveOwnPackage } from '../../lib/own-package.ts';
+import { giveWayToMain } from '../../lib/priority.ts';
 import { OrreryError, type WireError, messageOf, toWire } from '../../protocol/errors.ts';
 import type { Score, ScoreBatch, ScoreJob, ScoreOutcome, ScoredCase, ScorerSpec } from '../../protocol/scorers.ts';
 import { code } from './code.ts';
@@ -12,6 +13,7 @@ type CustomScorer = (scored: ScoredCase) => unknown;
 const customs = new Map<string, CustomScorer>();
 // A suite's module may import `orrery-host`, wherever it lies.
 resolveOwnPackage();
+giveWayToMain();
 
 /** Judges a batch; a scorer that throws costs its own score alone. */
 export default async function scoreBatch({ specs, module, jobs }: ScoreBatch): Promise<ScoreOutcome[]> {

@@ -1,4 +1,5 @@
 /** Is the entry of the token pool's threads: it carries out a batch of jobs on the shared images, and holds no state but caches. */
+import { giveWayToMain } from '../../lib/priority.ts';
 import { type CountedMessage, ENCODINGS, type Encoding, type Framing } from '../../protocol/encodings.ts';
 import { OrreryError, type WireError, toWire } from '../../protocol/errors.ts';
 import { type Encoder, openEncoder } from './encoder.ts';
@@ -57,6 +58,7 @@ export interface TokenBatch {
 export type TokenOutcome = { readonly value: TokenAnswers[TokenJob['kind']] } | { readonly error: WireError };
 
 const encoders = new Map<Encoding, Encoder>();
+giveWayToMain();
 
 /** Carries out a batch; a job that fails fails alone. */
 export default function runBatch(batch: TokenBatch): TokenOutcome[] {
