@@ -66,7 +66,7 @@ export const ENCODINGS: Readonly<Record<Encoding, EncodingEntry>> = {
 /** 'ORVI' in the byte order of the machine that built an image: one of the other order is not current. */
 export const IMAGE_MAGIC = 0x4f525649;
 /** Raised with every change of an image's layout or of a hash, so that an older image is built again. */
-export const IMAGE_VERSION = 3;
+export const IMAGE_VERSION = 4;
 /** The first words of an image's head. */
 export const IMAGE_HEAD = { magic: 0, version: 1, vocabulary: 2, byteLength: 3 } as const;
 export const VOCABULARY_CODES: Readonly<Record<Vocabulary, number>> = { o200k_base: 1, cl100k_base: 2 };

@@ -270,6 +270,23 @@ test('tokens - long runs of one character have the ids of tiktoken, for every AS
   }
 });
 
+test('tokens - a character has the ids of tiktoken when a merge over its border comes before it', () => {
+  // A space takes the first bytes of each: the merge is older than the character's own token.
+  const initials = 'ЁЂँ،אბՀ쁘끄個΄사倍나态ά가À\u2002\u200b';
+  const followers = ['', 'ёж', 'कख', 'ب', 'בג', 'ბა', 'Հա', '쁘', '人', 'ά', 'a', ' ', '😀', '\u0301'];
+  for (const initial of initials) {
+    for (const follower of followers) {
+      for (const text of [
+        ` ${initial}${follower}`,
+        `a${initial}${follower}${initial}`,
+        `${follower}${initial} ${initial}`,
+      ]) {
+        for (const { difference } of pairs) expect(difference(text)).toBeUndefined();
+      }
+    }
+  }
+});
+
 test('tokens - pieces of a few long runs have the ids of tiktoken', () => {
   const kinds = ['-=_.#*/~!', 'abcXYZ', ' \t\n\r', '\u00e9\u0000\u3002'];
   const piece = constantFrom(...kinds).chain((kind) =>

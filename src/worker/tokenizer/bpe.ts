@@ -48,7 +48,10 @@ export class PieceEncoder {
 
   /** Encodes the bytes in `[start, end)` as one piece into `out` from `from` on, and returns where it ended. */
   encode(bytes: Uint8Array, start: number, end: number, out: Uint32Array, from: number): number {
-    if (end - start <= LONGEST_MERGED) return this.#short.encode(bytes, start, end, out, from);
+    if (end - start <= LONGEST_MERGED) {
+      const after = this.#short.encode(bytes, start, end, out, from);
+      if (after >= 0) return after;
+    }
     if (end - start >= LEAST_RUNS_BYTES) {
       const after = this.#runs.encode(bytes, start, end, out, from);
       if (after >= 0) return after;

@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import { threadId } from 'node:worker_threads';
 import { IMAGE_HEAD, IMAGE_MAGIC, IMAGE_VERSION, VOCABULARY_CODES, type Vocabulary } from '../../protocol/encodings.ts';
 import { OrreryError } from '../../protocol/errors.ts';
-import { FINGERPRINT_MASK, ID_BITS, ID_MASK, PAIR_BITS_BYTES, PAIR_SHIFT, hashBytes, hashPair } from './hash.ts';
+import { FINGERPRINT_MASK, ID_BITS, ID_MASK, PAIR_BITS_BYTES, hashBytes } from './hash.ts';
 import { HEAD, HEAD_BYTES, type Image, PADDING, SECTIONS, type Section, recordOf } from './image.ts';
-import { NO_MERGE, SINGLE_BYTES, isStablePair, mergeOf } from './pairs.ts';
+import { NO_MERGE, SINGLE_BYTES, addPair, isStablePair, mergeOf } from './pairs.ts';
 import { DoubleArray } from './trie.ts';
 import { buildClassTable } from './unicode.ts';
 
@@ -37,9 +37,10 @@ export function buildImage(vocabulary: Vocabulary): SharedArrayBuffer {
     arenaView,
     offsets,
     pieces,
-    pairs: new Int32Array(tableSize(tokens.length)),
+    pairs: new Int32Array(2 * tableSize(tokens.length)),
     pairBits: new Int32Array(PAIR_BITS_BYTES / 4),
     bytePairs: new Int32Array(256 * 256).fill(NO_MERGE),
+    characters: characterTokens(find),
     // No merge over a border: above every rank, so that a walk stops at once.
     borders: new Int32Array(256 * 256).fill(ID_MASK),
     records: new Int32Array(2 * tokens.length),
@@ -150,6 +151,15 @@ function findPiece(
   return -1;
 }
 
+/** Finds the token of each character of the basic plane that is one. */
+function characterTokens(find: (bytes: Uint8Array) => number): Int32Array {
+  return Int32Array.from({ length: 0x1_0000 }, (_, codePoint) => {
+    const surrogate = codePoint >= 0xd800 && codePoint < 0xe000;
+    const id = surrogate ? -1 : find(Buffer.from(String.fromCharCode(codePoint)));
+    return id < 0 ? NO_MERGE : id;
+  });
+}
+
 /** Gives the longest proper prefix that is a token, or -1. */
 function longestPrefix(token: Uint8Array, find: (bytes: Uint8Array) => number): number {
   for (let end = token.length - 1; end > 0; end--) {
@@ -185,11 +195,8 @@ function splitTokens(image: Image, tokens: readonly Uint8Array[], find: (bytes: 
     }
     if (left < 0) throw new OrreryError('ORRERY_TOKENS_IMAGE', `Token ${id} cannot be reached by merging.`);
     image.records.set(recordOf(left, right, longestPrefix(token, find), token.length), 2 * id);
-    const hash = hashPair(left, right);
-    insert(image.pairs, hash, id);
-    const bit = hash >>> PAIR_SHIFT;
-    image.pairBits[bit >>> 5]! |= 1 << (bit & 31);
-    if (token.length === 2) image.bytePairs[(token[0]! << 8) | token[1]!] = id;
+    addPair(image, left, right, id);
+    if (token.length === 2) image.bytePairs[(left << 8) | right] = id;
     const border = (tokens[left]!.at(-1)! << 8) | tokens[right]![0]!;
     image.borders[border] = Math.min(image.borders[border]!, id);
   }

@@ -11,6 +11,7 @@ import { type Image, lengthOf, openImage } from './image.ts';
 import { findPiece } from './lookup.ts';
 import { pieceEndCl100k, pieceEndO200k } from './pretokenize.ts';
 import { type SpecialOptions, specialTexts, splitSpecial } from './special.ts';
+import { widthOf } from './unicode.ts';
 
 /** UTF-16 units in a window; a longer one is taken only where a text has no safe place to cut. */
 export const WINDOW_UNITS = 16_384;
@@ -243,8 +244,7 @@ export class Encoder implements Tokenizer {
 function wholeUnits(bytes: Uint8Array, size: number): number {
   let units = 0;
   for (let at = 0; at < size;) {
-    const lead = bytes[at]!;
-    const width = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    const width = widthOf(bytes[at]!);
     if (at + width > size) break;
     units += width === 4 ? 2 : 1;
     at += width;

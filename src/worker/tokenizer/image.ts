@@ -18,6 +18,7 @@ export const SECTIONS = [
   'pairs',
   'pairBits',
   'bytePairs',
+  'characters',
   'borders',
   'records',
   'trie',
@@ -37,12 +38,14 @@ export interface Image {
   readonly offsets: Uint32Array;
   /** Open addressing: token by the hash of its bytes. */
   readonly pieces: Int32Array;
-  /** Open addressing: the token that a pair of tokens merges to, by the hash of the pair. */
+  /** Open addressing: the token that a pair of tokens merges to, by the hash of the pair; two words a slot, see `pairs.ts`. */
   readonly pairs: Int32Array;
   /** A bit by the hash of a pair: where it is 0 the pair merges to nothing, and `pairs` need not be looked at. */
   readonly pairBits: Int32Array;
-  /** By two bytes, the first times 256: the token that they merge to, or `NO_MERGE`. */
+  /** By the tokens of two single bytes, the first times 256: the token that they merge to, or `NO_MERGE`. */
   readonly bytePairs: Int32Array;
+  /** By the code points of the basic plane: the token that the character is, or `NO_MERGE`. */
+  readonly characters: Int32Array;
   /** By the last byte of a left and the first byte of a right part: the lowest token that is merged from such two. */
   readonly borders: Int32Array;
   /** Two words a token, see {@link recordOf}: what it is merged from, its longest prefix that is a token, its length. */
@@ -67,12 +70,6 @@ export function leftOf(records: Int32Array, token: number): number {
 
 export function rightOf(records: Int32Array, token: number): number {
   return (records[2 * token]! >>> ID_BITS) | ((records[2 * token + 1]! & HIGH_MASK) << LOW_BITS);
-}
-
-export function isMergedFrom(records: Int32Array, token: number, left: number, right: number): boolean {
-  return (
-    records[2 * token] === (left | (right << ID_BITS)) && (records[2 * token + 1]! & HIGH_MASK) === right >>> LOW_BITS
-  );
 }
 
 /** Gives the longest proper prefix that is a token, or -1. */
@@ -121,6 +118,7 @@ export function openImage(buffer: SharedArrayBuffer): Image {
     pairs: words('pairs'),
     pairBits: words('pairBits'),
     bytePairs: words('bytePairs'),
+    characters: words('characters'),
     borders: words('borders'),
     records: words('records'),
     trie: words('trie'),

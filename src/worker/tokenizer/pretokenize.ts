@@ -3,7 +3,19 @@
  * never looks behind the piece it is at. Bytes from `end` on must be four zero bytes, so that looking ahead needs no check.
  */
 import { runEnd } from './run-end.ts';
-import { BREAK, BY_CODE_POINT, DECODE, LETTER, LOWER, MARK, NUMBER, SPACE, UPPER, astralClass } from './unicode.ts';
+import {
+  BREAK,
+  BY_CODE_POINT,
+  DECODE,
+  LETTER,
+  LOWER,
+  MARK,
+  NUMBER,
+  SPACE,
+  UPPER,
+  astralClass,
+  widthOf,
+} from './unicode.ts';
 
 const APOSTROPHE = 0x27;
 const SLASH = 0x2f;
@@ -25,11 +37,6 @@ function decodedClass(bytes: Uint8Array, classes: Uint8Array, at: number): numbe
   const rest = ((bytes[at + 1]! & 0x3f) << 6) | (bytes[at + 2]! & 0x3f);
   if (lead < 0xf0) return classes[BY_CODE_POINT + (((lead & 0x0f) << 12) | rest)]!;
   return astralClass(classes, ((lead & 0x07) << 18) | (rest << 6) | (bytes[at + 3]! & 0x3f));
-}
-
-/** Gives the bytes of the character that begins with `lead`. */
-function widthOf(lead: number): number {
-  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
 }
 
 /** Gives the end of `(?i:'s|'t|'re|'ve|'m|'ll|'d)` at `at`, or `at`. Case folding makes `ſ` an s, as tiktoken's does. */

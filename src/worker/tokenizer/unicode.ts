@@ -76,6 +76,11 @@ export function astralClass(table: Uint8Array, codePoint: number): number {
   return table[ASTRAL + ASTRAL_PAGES + page * PAGE + (codePoint & 255)]!;
 }
 
+/** Gives the bytes of the character that begins with `lead`. */
+export function widthOf(lead: number): number {
+  return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
 /** Runs of equal class from U+0000 on: the class's letter, and the run's length in base 36 unless it is 1. */
 const RUNS = [
   'O9SRS2ROiSOfNaO7UqO6LqOaSOqSO9BO7N2OLO3NBON3OUnOU7LoOL8ULULULULULULULULULULULULULULULULULULULULULULULULULULULUL2',
