@@ -107,6 +107,19 @@ export class Writer {
   }
 }
 
+/**
+ * Closes a database behind the gate of the threads that share its file. The last one to close moves the log to the file and removes it, but two that
+ * close side by side each find the other one still there, and neither does.
+ */
+export function closeDatabase(database: DatabaseSync, gate?: WriteGate): void {
+  gate?.enter();
+  try {
+    database.close();
+  } finally {
+    gate?.leave();
+  }
+}
+
 /** Says an error of SQLite's in ours; one that is ours already stays as it is. */
 export function databaseError(error: unknown, { what, file }: Pick<DatabaseOptions, 'what' | 'file'>): OrreryError {
   if (error instanceof OrreryError) return error;

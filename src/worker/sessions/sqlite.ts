@@ -11,7 +11,7 @@
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { type DeliveryId, OrreryError, type Reply, type RuntimeId } from '../../protocol/index.ts';
-import { type Synchronous, Writer, databaseError, openDatabase } from '../../lib/sqlite.ts';
+import { type Synchronous, Writer, closeDatabase, databaseError, openDatabase } from '../../lib/sqlite.ts';
 import { WriteGate } from '../../lib/write-gate.ts';
 import { GroupCommit } from './group-commit.ts';
 import { type HotSession, HotSessions } from './hot.ts';
@@ -39,7 +39,7 @@ export interface SqliteStoreOptions {
   readonly file: string;
   /** Default `normal`; `lib/sqlite.ts` says what the difference is. */
   readonly synchronous?: Synchronous;
-  /** Bytes of the sessions that are kept in memory, about. Default {@link DEFAULT_CACHE_BYTES}; 0 keeps none. */
+  /** Bytes of sessions kept in memory, about. Default {@link DEFAULT_CACHE_BYTES}; 0 keeps none. */
   readonly cacheBytes?: number;
   /** Milliseconds after which a message is forgotten. Default: never. */
   readonly maxAgeMs?: number;
@@ -77,6 +77,7 @@ export class SqliteSessionStore implements SessionStore {
   readonly #now: () => number;
   readonly #database: DatabaseSync;
   readonly #sql: Statements;
+  readonly #gate: WriteGate | undefined;
   readonly #writer: Writer;
   readonly #hot: HotSessions;
   readonly #index: SessionIndex;
@@ -87,6 +88,7 @@ export class SqliteSessionStore implements SessionStore {
   constructor(options: SqliteStoreOptions) {
     this.#options = options;
     this.#now = options.now ?? Date.now;
+    this.#gate = options.gate && new WriteGate(options.gate);
     const { file, synchronous = 'normal', busyTimeoutMs, maxAgeMs, commitRetentionMs = 0 } = options;
     this.#database = openDatabase({
       file,
@@ -99,9 +101,9 @@ export class SqliteSessionStore implements SessionStore {
     try {
       // The first to read past the file's head: damage that opening does not meet is met here.
       this.#sql = new Statements(this.#database);
-      this.#writer = new Writer(this.#database, options.gate && new WriteGate(options.gate));
+      this.#writer = new Writer(this.#database, this.#gate);
     } catch (error) {
-      this.#database.close();
+      closeDatabase(this.#database, this.#gate);
       throw databaseError(error, { what: WHAT, file });
     }
     this.#hot = new HotSessions(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
@@ -188,7 +190,7 @@ export class SqliteSessionStore implements SessionStore {
     if (!this.#database.isOpen) return;
     this.#group.flush();
     this.#hot.clear();
-    this.#database.close();
+    closeDatabase(this.#database, this.#gate);
   }
 
   /** One transaction for all; each that is stale is refused by itself. */
@@ -374,7 +376,7 @@ interface Tail {
   readonly first: number;
 }
 
-/** What a commit did; without a session, or done before, there is no new head. */
+/** What a commit did; without a session, or done before, there is no head. */
 interface Inserted {
   readonly reply: Reply;
   readonly head?: Head | undefined;
@@ -394,6 +396,4 @@ function stale(why: string): OrreryError {
   return new OrreryError('ORRERY_STALE_OWNER', `The turn was not committed: ${why}`);
 }
 
-function nameOf({ agent, namespace }: SessionKey): string {
-  return `${agent}\n${namespace}`;
-}
+const nameOf = ({ agent, namespace }: SessionKey): string => `${agent}\n${namespace}`;
