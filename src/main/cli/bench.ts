@@ -3,10 +3,11 @@ import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import { OrreryError } from '../../protocol/errors.ts';
 import type { BenchOptions, BenchReport } from '../bench/index.ts';
+import { type LoadCommandOptions, addLoadOptions, benchLoad, checkMode } from './bench-load.ts';
 import { type JsonOption, addJsonOption } from './options.ts';
 import { Exit, printJson, printLine, printTable } from './output.ts';
 
-interface BenchCommandOptions extends JsonOption {
+interface BenchCommandOptions extends JsonOption, LoadCommandOptions {
   readonly config?: string;
   readonly agent?: readonly string[];
   readonly scorer?: readonly string[];
@@ -30,8 +31,8 @@ interface BenchCommandOptions extends JsonOption {
 export function registerBench(program: Command): void {
   const command = program
     .command('bench')
-    .argument('<suite>', 'a .jsonl or .csv file, or a module with `cases` and `scorers`')
-    .description('run a dataset through agents and score the replies')
+    .argument('[suite]', 'a .jsonl or .csv file, or a module with `cases` and `scorers`')
+    .description('run a dataset through agents and score the replies; or drive load at a server (--load)')
     .option('--agent <name>', 'an agent to ask; may be given several times', collect)
     .option('--scorer <name>', 'how replies are judged; may be given several times (default: fits the suite)', collect)
     .option('--concurrency <n>', 'cases under way at once for each agent (default: 16)')
@@ -50,7 +51,14 @@ export function registerBench(program: Command): void {
     .option('--force', 'resume although the suite or the options changed')
     .option('--allow-code', 'let the scorer `code` run what agents write; that is no sandbox')
     .option('-c, --config <file>', 'the configuration file (default: found upward from here)');
-  addJsonOption(command).action((suite: string, options: BenchCommandOptions) => bench(suite, options));
+  addLoadOptions(addJsonOption(command)).action((suite: string | undefined, options: BenchCommandOptions) => {
+    checkMode({ ...options });
+    if (options.load === true) return benchLoad(suite, options);
+    if (suite !== undefined) return bench(suite, options);
+    throw new OrreryError('ORRERY_BENCH_INVALID', 'Expected a suite, got nothing', {
+      hint: 'Name a .jsonl or .csv file or a module, or drive load with --load.',
+    });
+  });
 }
 
 async function bench(suite: string, options: BenchCommandOptions): Promise<void> {
