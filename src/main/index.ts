@@ -35,6 +35,8 @@ export {
   type RunManifest,
   runBench,
 } from './bench/index.ts';
+export { type LoadOptions, type LoadProgress, type LoadReport, type LoadTarget, runLoad } from './bench/load/index.ts';
+export { type ModelServer, type ModelServerOptions, type ModelStats, startModelServer } from './bench/model/index.ts';
 export { type AgentConfig, type OrreryConfig, defineConfig } from './config/index.ts';
 export { type SupervisorOptions, createSupervisor } from './supervisor.ts';
 export * from '../protocol/public.ts';

@@ -3,6 +3,7 @@ import type { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { OrreryError } from '../../protocol/errors.ts';
 import type { LoadOptions, LoadProgress, LoadReport, LoadTarget } from '../bench/load/index.ts';
+import { benchNumber, collect } from './options.ts';
 import { Exit, printJson, printLine, printTable } from './output.ts';
 
 /** Beside those of `orrery bench` that it shares: `--concurrency`, `--seed`, `--out`, `--json`. */
@@ -171,7 +172,7 @@ async function print(report: LoadReport): Promise<void> {
 /** Reads the command's options. Throws `ORRERY_BENCH_INVALID`. */
 export function readLoadOptions(suite: string | undefined, options: LoadCommandOptions & SharedOptions): LoadOptions {
   const seconds = (name: string, text: string | undefined): number | undefined => {
-    const value = numberOf(name, text);
+    const value = benchNumber(name, text);
     return value === undefined ? undefined : value * 1_000;
   };
   const { arrivals, stream, prompt, honourRetryAfter, out } = options;
@@ -184,18 +185,18 @@ export function readLoadOptions(suite: string | undefined, options: LoadCommandO
     honourRetryAfter,
     // What it may be is the library's to say.
     arrivals: arrivals as LoadOptions['arrivals'],
-    concurrency: numberOf('--concurrency', options.concurrency),
-    rate: numberOf('--rate', options.rate),
-    maxInFlight: numberOf('--max-in-flight', options.maxInFlight),
+    concurrency: benchNumber('--concurrency', options.concurrency),
+    rate: benchNumber('--rate', options.rate),
+    maxInFlight: benchNumber('--max-in-flight', options.maxInFlight),
     durationMs: seconds('--duration', options.duration),
-    requests: numberOf('--requests', options.requests),
+    requests: benchNumber('--requests', options.requests),
     warmupMs: seconds('--warmup', options.warmup),
     timeoutMs: seconds('--timeout', options.timeout),
-    sessions: numberOf('--sessions', options.sessions),
-    maxTokens: numberOf('--max-tokens', options.maxTokens),
-    seed: numberOf('--seed', options.seed),
-    expectedIntervalMs: numberOf('--expected-interval', options.expectedInterval),
-    rounds: numberOf('--rounds', options.rounds),
+    sessions: benchNumber('--sessions', options.sessions),
+    maxTokens: benchNumber('--max-tokens', options.maxTokens),
+    seed: benchNumber('--seed', options.seed),
+    expectedIntervalMs: benchNumber('--expected-interval', options.expectedInterval),
+    rounds: benchNumber('--rounds', options.rounds),
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
 }
@@ -233,19 +234,8 @@ function readKey(name: string | undefined): string | undefined {
   );
 }
 
-function numberOf(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (text.trim() !== '' && Number.isFinite(value)) return value;
-  throw invalid(`Expected a number after ${option}, got ${JSON.stringify(text)}`);
-}
-
 function invalid(message: string, hint?: string): OrreryError {
   return new OrreryError('ORRERY_BENCH_INVALID', message, hint === undefined ? {} : { hint });
-}
-
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
 }
 
 /** On a terminal one line that is drawn again, elsewhere a line every ten seconds. */

@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import { OrreryError } from '../../protocol/errors.ts';
 import type { BenchOptions, BenchReport } from '../bench/index.ts';
 import { type LoadCommandOptions, addLoadOptions, benchLoad, checkMode } from './bench-load.ts';
-import { type JsonOption, addJsonOption } from './options.ts';
+import { registerBenchModel } from './bench-model.ts';
+import { type JsonOption, addJsonOption, benchNumber, collect } from './options.ts';
 import { Exit, printJson, printLine, printTable } from './output.ts';
 
 interface BenchCommandOptions extends JsonOption, LoadCommandOptions {
@@ -31,6 +32,8 @@ interface BenchCommandOptions extends JsonOption, LoadCommandOptions {
 export function registerBench(program: Command): void {
   const command = program
     .command('bench')
+    // `bench model --seed 1` is the model's seed: options of a verb go behind it.
+    .enablePositionalOptions()
     .argument('[suite]', 'a .jsonl or .csv file, or a module with `cases` and `scorers`')
     .description('run a dataset through agents and score the replies; or drive load at a server (--load)')
     .option('--agent <name>', 'an agent to ask; may be given several times', collect)
@@ -59,6 +62,7 @@ export function registerBench(program: Command): void {
       hint: 'Name a .jsonl or .csv file or a module, or drive load with --load.',
     });
   });
+  registerBenchModel(command);
 }
 
 async function bench(suite: string, options: BenchCommandOptions): Promise<void> {
@@ -127,16 +131,16 @@ function quoted(text: string): string {
 function readOptions(suite: string, options: BenchCommandOptions): BenchOptions {
   const { config, agent, scorer, tag, out, resume, force, allowCode } = options;
   const numbers = {
-    concurrency: numberOf('--concurrency', options.concurrency),
-    concurrencyTotal: numberOf('--concurrency-total', options.concurrencyTotal),
-    rpm: numberOf('--rpm', options.rpm),
-    tpm: numberOf('--tpm', options.tpm),
-    repeats: numberOf('--repeats', options.repeats),
-    seed: numberOf('--seed', options.seed),
-    sample: numberOf('--sample', options.sample),
-    limit: numberOf('--limit', options.limit),
-    turnTimeoutMs: numberOf('--turn-timeout', options.turnTimeout),
-    maxCost: numberOf('--max-cost', options.maxCost),
+    concurrency: benchNumber('--concurrency', options.concurrency),
+    concurrencyTotal: benchNumber('--concurrency-total', options.concurrencyTotal),
+    rpm: benchNumber('--rpm', options.rpm),
+    tpm: benchNumber('--tpm', options.tpm),
+    repeats: benchNumber('--repeats', options.repeats),
+    seed: benchNumber('--seed', options.seed),
+    sample: benchNumber('--sample', options.sample),
+    limit: benchNumber('--limit', options.limit),
+    turnTimeoutMs: benchNumber('--turn-timeout', options.turnTimeout),
+    maxCost: benchNumber('--max-cost', options.maxCost),
   };
   return {
     suite,
@@ -150,15 +154,4 @@ function readOptions(suite: string, options: BenchCommandOptions): BenchOptions 
     ...(force === undefined ? {} : { force }),
     ...(allowCode === undefined ? {} : { allowCode }),
   };
-}
-
-function numberOf(option: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const value = Number(text);
-  if (text.trim() !== '' && Number.isFinite(value)) return value;
-  throw new OrreryError('ORRERY_BENCH_INVALID', `Expected a number after ${option}, got ${JSON.stringify(text)}`);
-}
-
-function collect(value: string, before: readonly string[] = []): readonly string[] {
-  return [...before, value];
 }

@@ -1,5 +1,6 @@
 /** Owns the options that several commands share, and what they become. */
 import type { Command } from 'commander';
+import { OrreryError } from '../../protocol/errors.ts';
 import type { LoadOptions, Override } from '../config/index.ts';
 import type { Control } from '../ops/control-client.ts';
 
@@ -41,4 +42,17 @@ export async function runningSupervisor(options: ConfigOptions): Promise<Control
     import('../ops/control-client.ts'),
   ]);
   return findControl(await locateDataDir(loadOptions(options)));
+}
+
+/** Reads what stands behind an option. Throws `ORRERY_BENCH_INVALID`. */
+export function benchNumber(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = Number(text);
+  if (text.trim() !== '' && Number.isFinite(value)) return value;
+  throw new OrreryError('ORRERY_BENCH_INVALID', `Expected a number after ${option}, got ${JSON.stringify(text)}`);
+}
+
+/** Gathers an option that may be given several times. */
+export function collect(value: string, before: readonly string[] = []): readonly string[] {
+  return [...before, value];
 }

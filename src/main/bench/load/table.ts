@@ -86,7 +86,13 @@ function percentiles(
   read: (target: TargetReport) => TargetReport['gapMs'],
   which: readonly Percentile[] = ['mean', 'p50', 'p90', 'p99', 'p999', 'max'],
 ): readonly Row[] {
-  return which.map((key) => ({ name: `${name}: ${LABELS[key]}`, read: (t) => read(t)[key], show: ms, compared: true }));
+  return which.map((key) => ({
+    name: `${name}: ${LABELS[key]}`,
+    read: (t) => read(t)[key],
+    show: ms,
+    compared: true,
+    ifAny: true,
+  }));
 }
 
 /** What went wrong, the most frequent first. */

@@ -1,0 +1,88 @@
+/** Owns `orrery bench model`: its options, and what it prints when it starts and ends. */
+import { once } from 'node:events';
+import type { Command } from 'commander';
+import type { ModelServerOptions } from '../bench/model/index.ts';
+import { type JsonOption, addJsonOption, benchNumber } from './options.ts';
+import { printJson, printLine } from './output.ts';
+
+interface ModelCommandOptions extends JsonOption {
+  readonly ttft?: string;
+  readonly tps?: string;
+  readonly tokens?: string;
+  readonly jitter?: string;
+  readonly errorRate?: string;
+  readonly errorStatus?: string;
+  readonly retryAfter?: string;
+  readonly maxConcurrency?: string;
+  readonly seed?: string;
+  readonly port?: string;
+  readonly host?: string;
+  readonly name?: string;
+}
+
+export function registerBenchModel(bench: Command): void {
+  const command = bench
+    .command('model')
+    .description('serve a model to practise on: it answers as a provider does, at a known pace, and costs nothing')
+    .option('--ttft <ms>', 'milliseconds until the first token (default: 200)')
+    .option('--tps <n>', 'tokens a second of each reply after that (default: 50)')
+    .option('--tokens <n>', 'tokens of a reply (default: 64)')
+    .option('--jitter <share>', '0 to 1: each wait differs by up to this share (default: 0)')
+    .option('--error-rate <share>', '0 to 1: so many requests fail (default: 0)')
+    .option('--error-status <status>', 'what they fail with (default: 503)')
+    .option('--retry-after <s>', 'seconds that a 429 or 503 asks to wait (default: 1)')
+    .option('--max-concurrency <n>', 'replies under way at once; more get a 429 (default: no limit)')
+    .option('--seed <n>', 'draws texts, jitter and failures (default: 0)')
+    .option('--port <n>', 'the port (default: 0, any that is free)')
+    .option('--host <h>', 'the address (default: 127.0.0.1); there is no key')
+    .option('--name <name>', "the model's name in /v1/models; any is answered (default: practice)");
+  addJsonOption(command).action((options: ModelCommandOptions) => benchModel(options));
+}
+
+/** Serves until it is told to end. */
+async function benchModel(options: ModelCommandOptions): Promise<void> {
+  const { startModelServer, MODEL_DEFAULTS } = await import('../bench/model/index.ts');
+  const stop = new AbortController();
+  const onSignal = (): void => {
+    if (stop.signal.aborted) process.exit(1);
+    stop.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
+  const given = readOptions(options);
+  await using server = await startModelServer(given);
+  const { ttftMs, tokensPerSecond, tokens, model } = { ...MODEL_DEFAULTS, ...given };
+  if (options.json === true) printJson({ url: server.url, pid: process.pid, model });
+  else {
+    printLine(`A model to practise on: ${server.url}`);
+    printLine(`It answers with ${tokens} tokens, the first after ${ttftMs} ms, then ${tokensPerSecond} a second.`);
+    printLine(`As an agent: { model: 'openai-compatible:${model}', baseUrl: '${server.url}' }`);
+  }
+  if (!stop.signal.aborted) await once(stop.signal, 'abort');
+  await server.close();
+  const { requests, answered, failed, turnedAway, refused, left, mostUnderWay } = server.stats();
+  if (options.json === true) printJson(server.stats());
+  else {
+    printLine(
+      `${requests} requests: ${answered} answered, ${failed} failed as drawn, ${turnedAway} turned away, ${refused} refused, ${left} left; at most ${mostUnderWay} at once.`,
+    );
+  }
+}
+
+function readOptions(options: ModelCommandOptions): ModelServerOptions {
+  const { host, name: model } = options;
+  const given = {
+    ttftMs: benchNumber('--ttft', options.ttft),
+    tokensPerSecond: benchNumber('--tps', options.tps),
+    tokens: benchNumber('--tokens', options.tokens),
+    jitter: benchNumber('--jitter', options.jitter),
+    errorRate: benchNumber('--error-rate', options.errorRate),
+    errorStatus: benchNumber('--error-status', options.errorStatus),
+    retryAfterSeconds: benchNumber('--retry-after', options.retryAfter),
+    maxConcurrency: benchNumber('--max-concurrency', options.maxConcurrency),
+    seed: benchNumber('--seed', options.seed),
+    port: benchNumber('--port', options.port),
+    host,
+    model,
+  };
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
