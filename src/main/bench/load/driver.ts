@@ -76,7 +76,9 @@ class Driver {
     if (pace.mode === 'open') await this.#open(pace);
     else await Promise.race([this.#closed(pace), aborted(stop)]);
     // A number of requests is done when the last one is answered; a time is over when it is over.
-    if (!this.#isEnough()) tally.close(Math.max(this.#from, Math.min(this.#until, clock.now())));
+    const isCutShort = stop.aborted || tally.isHopeless;
+    const over = isCutShort ? Math.min(this.#until, clock.now()) : this.#until;
+    if (!this.#isEnough()) tally.close(Math.max(this.#from, over));
     await this.#settle();
     stop.removeEventListener('abort', wake);
     tally.end(clock.now());

@@ -132,7 +132,7 @@ export class Tally {
 
   /** Ends a slice. */
   end(settledAt: number): void {
-    this.#ms += Math.max(0, Math.min(this.#until, settledAt) - this.#from);
+    this.#ms += Math.max(0, (Number.isFinite(this.#until) ? this.#until : settledAt) - this.#from);
   }
 
   held(): void {
