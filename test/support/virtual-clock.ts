@@ -42,7 +42,7 @@ export class VirtualClock implements Clock {
       const next = Math.min(...[...this.#sleepers].map(({ at }) => at));
       if (!Number.isFinite(next)) throw new Error(`nothing is left to wait for at ${this.#now} ms`);
       this.#now = next;
-      for (const { at, wake } of [...this.#sleepers]) if (at <= next) wake();
+      for (const { at, wake } of this.#sleepers) if (at <= next) wake();
     }
   }
 }

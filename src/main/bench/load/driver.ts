@@ -85,10 +85,11 @@ class Driver {
   }
 
   async #open(pace: Extract<Pace, { mode: 'open' }>): Promise<void> {
-    const { clock, stop, tally } = this.#o;
+    const { clock, stop, tally, warmupMs, durationMs = Infinity } = this.#o;
     for (const offset of schedule(pace)) {
+      // Of offsets, since sums with the clock's time are rounded.
+      if (offset >= warmupMs + durationMs || this.#isEnough()) return;
       const intended = this.#start + offset;
-      if (intended >= this.#until || this.#isEnough()) return;
       if (intended > clock.now()) await clock.until(intended, stop);
       const isHeld = this.#underWay.size >= pace.maxInFlight;
       if (isHeld) {

@@ -63,7 +63,7 @@ export function reasonsOf(delayP99: number, utilization: number, lateness: reado
   const late = Math.max(0, ...lateness.map(({ p99 }) => p99 ?? 0));
   const reasons: string[] = [];
   if (delayP99 > LATE_MS) reasons.push(`its event loop was ${delayP99} ms late at p99 (more than ${LATE_MS} ms)`);
-  if (late > LATE_MS) reasons.push(`requests left ${late} ms late at p99 (more than ${LATE_MS} ms)`);
+  if (late > LATE_MS) reasons.push(`requests left ${Math.round(late)} ms late at p99 (more than ${LATE_MS} ms)`);
   if (utilization > BUSY) reasons.push(`its event loop was busy ${Math.round(utilization * 100)} % of the time`);
   return reasons;
 }

@@ -159,6 +159,7 @@ export class Tally {
   settled(outcome: Outcome, timing: Timing): void {
     this.#judge(outcome);
     if (outcome.ok && this.#isInTime(outcome.endedAt)) this.#inTime.answered += 1;
+    if (outcome.ok) this.#countTokens(outcome, timing.isMeasured);
     if (!timing.isMeasured) return;
     this.#inFlight -= 1;
     if (outcome.ok) this.#answer(outcome, timing);
@@ -226,35 +227,33 @@ export class Tally {
     }
     for (const gap of answer.gaps) this.#gaps.record(gap);
     this.#series.answered(intended + this.#offset, endedAt + this.#offset, endedAt - (isOpen ? intended : sent));
-    this.#countTokens(answer, endedAt + this.#offset);
   }
 
-  #countTokens({ inputTokens, outputTokens, text, firstAt, endedAt }: Answered, at: number): void {
-    this.#tokens.input += inputTokens ?? 0;
+  /** Those of the warm-up count only where they came while it was measured. */
+  #countTokens({ inputTokens, outputTokens, text, firstAt, endedAt }: Answered, isMeasured: boolean): void {
     const isInTime = this.#isInTime(endedAt);
-    const add = (tokens: number): void => {
-      this.#tokens.output += tokens;
+    if (!isMeasured && !isInTime) return;
+    const at = endedAt + this.#offset;
+    const add = (by: 'byProvider' | 'byTokenizer' | 'uncounted', tokens = 0): void => {
       if (isInTime) this.#inTime.tokens += tokens;
       this.#series.tokens(at, tokens);
+      if (!isMeasured) return;
+      this.#tokens[by] += 1;
+      this.#tokens.input += inputTokens ?? 0;
+      this.#tokens.output += tokens;
       if (firstAt !== null && tokens > 1) this.#perToken.record((endedAt - firstAt) / (tokens - 1));
     };
     // A host that knows no count of its model says 0.
     if (outputTokens !== null && (outputTokens > 0 || text === '')) {
-      this.#tokens.byProvider += 1;
-      add(outputTokens);
+      add('byProvider', outputTokens);
       return;
     }
-    const counting = (this.#o.countTokens?.(text) ?? Promise.resolve(undefined)).then(
-      (tokens) => {
-        this.#tokens[tokens === undefined ? 'uncounted' : 'byTokenizer'] += 1;
-        add(tokens ?? 0);
-        this.#counting.delete(counting);
-      },
-      () => {
-        this.#tokens.uncounted += 1;
-        this.#counting.delete(counting);
-      },
-    );
+    const counting = (this.#o.countTokens?.(text) ?? Promise.resolve(undefined))
+      .then(
+        (tokens) => add(tokens === undefined ? 'uncounted' : 'byTokenizer', tokens),
+        () => add('uncounted'),
+      )
+      .finally(() => this.#counting.delete(counting));
     this.#counting.add(counting);
   }
 
