@@ -1,19 +1,30 @@
 /**
  * What does a benchmark run cost beside the waiting that cannot be saved? Cases that each take a fixed time go through an agent that only
- * waits, beside the ideal (cases x latency / concurrency) and beside a plain p-limit loop that does nothing but wait and collect.
- * Contestants alternate; figures are medians of rounds. Starting the host is not part of it: the clock runs from the first
- * case's start to the last one's end, by the results' own times, and the whole command's time is shown beside.
+ * waits, beside the ideal (cases x latency / concurrency) and beside a plain p-limit loop that does nothing but wait and collect. Then the
+ * same cases are put to a model behind HTTP that takes as long, in a process of its own: by `orrery bench`, by `promptfoo eval` and by a
+ * p-limit loop with `fetch`. Contestants alternate; figures are medians of rounds. Starting is not part of the cases' time: that clock runs
+ * from the first case's start to the last one's end, by each command's own account, and the whole command's time is shown beside.
+ *
+ * promptfoo is a peer when it is installed: `(cd bench/promptfoo && npm ci)`.
  *
  * node bench/eval.ts [--cases 1000] [--latency 50] [--concurrency 64] [--rounds 3]
  */
 import { createRequire } from 'node:module';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { runBench } from '../src/main/bench/index.ts';
+import {
+  type Evaluation,
+  type Took,
+  casesMsOf,
+  hasPromptfoo,
+  orreryCommand,
+  promptfooCommand,
+} from './eval/commands.ts';
+import { start } from './lib/process.ts';
 import { median, option, printJson, printTable, printTarget, rounded } from './lib/stats.ts';
 
 const CASES = option('cases', 1_000);
@@ -43,15 +54,7 @@ async function orrery(round: number): Promise<{ casesMs: number; wholeMs: number
   const wholeMs = performance.now() - began;
   const { score, done, errors } = report.agents[0] ?? {};
   if (done !== CASES || errors !== 0 || score !== 1) throw new Error('A case was not answered');
-  const lines = (await readFile(join(out, 'results.jsonl'), 'utf8')).trim().split('\n');
-  let first = Infinity;
-  let last = 0;
-  for (const line of lines) {
-    const { startedAt, latencyMs } = JSON.parse(line) as { startedAt: string; latencyMs: { total: number } };
-    first = Math.min(first, Date.parse(startedAt));
-    last = Math.max(last, Date.parse(startedAt) + latencyMs.total);
-  }
-  return { casesMs: last - first, wholeMs };
+  return { casesMs: await casesMsOf(out, CASES), wholeMs };
 }
 
 /** `npm install --prefix bench` installs it. */
@@ -60,42 +63,83 @@ const { default: pLimit } = require('p-limit') as {
   default: (concurrency: number) => <T>(run: () => Promise<T>) => Promise<T>;
 };
 
-async function plainLoop(): Promise<number> {
+async function plainLoop(ask: (input: string) => Promise<string>): Promise<number> {
   const limit = pLimit(CONCURRENCY);
   const outputs: string[] = [];
   const began = performance.now();
   await Promise.all(
     inputs.map((input) =>
       limit(async () => {
-        await sleep(LATENCY_MS);
-        outputs.push(input);
+        outputs.push(await ask(input));
       }),
     ),
   );
-  return performance.now() - began;
+  const tookMs = performance.now() - began;
+  if (outputs.filter((output) => output !== '').length !== CASES) throw new Error('A case was not answered');
+  return tookMs;
 }
 
+async function onlyWait(input: string): Promise<string> {
+  await sleep(LATENCY_MS);
+  return input;
+}
+
+async function fetched(modelUrl: string, input: string): Promise<string> {
+  const response = await fetch(`${modelUrl}/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'practice', messages: [{ role: 'user', content: input }] }),
+  });
+  const { choices } = (await response.json()) as { choices: readonly { message: { content: string } }[] };
+  return choices[0]?.message.content ?? '';
+}
+
+interface Row {
+  readonly name: string;
+  readonly key: string;
+  readonly ms: number[];
+}
+
+const row = (key: string, name: string): Row => ({ key, name, ms: [] });
+const ROWS = {
+  plain: row('plainMs', 'a plain p-limit loop that waits'),
+  cases: row('casesMs', 'orrery bench and an agent that waits: its cases'),
+  whole: row('wholeMs', 'the same, with starting and stopping the host'),
+  plainHttp: row('plainHttpMs', 'over HTTP: a plain p-limit loop with fetch'),
+  httpCases: row('httpCasesMs', 'over HTTP: orrery bench, its cases'),
+  httpWhole: row('httpWholeMs', 'over HTTP: orrery bench, the whole command'),
+  promptfooCases: row('promptfooCasesMs', 'over HTTP: promptfoo eval, its cases'),
+  promptfooWhole: row('promptfooWholeMs', 'over HTTP: promptfoo eval, the whole command'),
+} as const;
+
+function add(cases: Row, whole: Row, { casesMs, wholeMs }: Took): void {
+  cases.ms.push(casesMs);
+  whole.ms.push(wholeMs);
+}
+
+async function round(n: number, evaluation: Evaluation): Promise<void> {
+  add(ROWS.cases, ROWS.whole, await orrery(n));
+  ROWS.plain.ms.push(await plainLoop(onlyWait));
+  add(ROWS.httpCases, ROWS.httpWhole, await orreryCommand(evaluation, n));
+  ROWS.plainHttp.ms.push(await plainLoop((input) => fetched(evaluation.modelUrl, input)));
+  if (hasPromptfoo) add(ROWS.promptfooCases, ROWS.promptfooWhole, await promptfooCommand(evaluation));
+}
+
+const model = await start(new URL('./eval/model.ts', import.meta.url), [String(LATENCY_MS)]);
 try {
   process.env['EVAL_LATENCY_MS'] = String(LATENCY_MS);
-  const figures = { cases: [] as number[], whole: [] as number[], plain: [] as number[] };
-  for (let round = 0; round < ROUNDS; round++) {
-    const { casesMs, wholeMs } = await orrery(round);
-    figures.cases.push(casesMs);
-    figures.whole.push(wholeMs);
-    figures.plain.push(await plainLoop());
-  }
-  const [casesMs, wholeMs, plainMs] = [median(figures.cases), median(figures.whole), median(figures.plain)];
-  const row = (name: string, ms: number): string[] => [name, ms.toFixed(0), (ms / idealMs).toFixed(3)];
+  const modelUrl = await model.ask<string>('url');
+  for (let n = 0; n < ROUNDS; n++) await round(n, { dir, inputs, concurrency: CONCURRENCY, modelUrl });
+  const measured = Object.values(ROWS).filter(({ ms }) => ms.length > 0);
   printTable(
     ['what', 'ms', 'x ideal'],
     [
-      row('ideal', idealMs),
-      row('a plain p-limit loop', plainMs),
-      row('orrery bench, its cases', casesMs),
-      row('orrery bench, with starting and stopping the host', wholeMs),
+      ['ideal', idealMs.toFixed(0), '1.000'],
+      ...measured.map(({ name, ms }) => [name, median(ms).toFixed(0), (median(ms) / idealMs).toFixed(3)]),
     ],
   );
-  const share = casesMs / idealMs;
+  if (!hasPromptfoo) console.log('promptfoo is not installed: (cd bench/promptfoo && npm ci)');
+  const share = median(ROWS.cases.ms) / idealMs;
   printTarget(
     `${CASES} cases of ${LATENCY_MS} ms, ${CONCURRENCY} at once: at most ${MOST} x ideal`,
     share.toFixed(3),
@@ -106,11 +150,10 @@ try {
     latencyMs: LATENCY_MS,
     concurrency: CONCURRENCY,
     idealMs: rounded(idealMs, 0),
-    plainMs: rounded(plainMs, 0),
-    casesMs: rounded(casesMs, 0),
-    wholeMs: rounded(wholeMs, 0),
+    ...Object.fromEntries(measured.map(({ key, ms }) => [key, rounded(median(ms), 0)])),
     share: rounded(share, 3),
   });
 } finally {
+  await model.stop();
   rmSync(dir, { recursive: true, force: true });
 }

@@ -69,7 +69,7 @@ const BENCHES: readonly Bench[] = [
   },
   {
     name: 'eval',
-    asks: 'what a benchmark run adds to the waiting of its cases, beside the ideal and a plain p-limit loop',
+    asks: 'what a benchmark run adds to the waiting of its cases, beside the ideal, promptfoo and a plain p-limit loop',
     short: { args: ['--cases', '200', '--rounds', '1'] },
   },
   {

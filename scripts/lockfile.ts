@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 
 /**
- * Makes the lockfiles portable: run it after each `npm install`, here or in `bench`.
+ * Makes the lockfiles portable: run it after each `npm install`, here, in `bench` or in `bench/promptfoo`.
  *
  * - It names no host: addresses and funding links go, since the lock says what to install, not from where.
  * - It lists every platform's binary: a registry that serves only this platform's optional packages makes npm leave the
@@ -47,4 +47,5 @@ function clean(file: URL): void {
   writeFileSync(file, `${JSON.stringify(lock, null, 2)}\n`);
 }
 
-for (const path of ['../package-lock.json', '../bench/package-lock.json']) clean(new URL(path, import.meta.url));
+const LOCKS = ['../package-lock.json', '../bench/package-lock.json', '../bench/promptfoo/package-lock.json'];
+for (const path of LOCKS) clean(new URL(path, import.meta.url));
