@@ -263,17 +263,7 @@ function progressView(out: Writable & { readonly isTTY?: boolean }): {
   };
 }
 
-export function progressLine({
-  target,
-  part,
-  sent,
-  answered,
-  failed,
-  inFlight,
-  perSecond,
-  p50,
-  p99,
-}: LoadProgress): string {
+function progressLine({ target, part, sent, answered, failed, inFlight, perSecond, p50, p99 }: LoadProgress): string {
   const ms = (value: number | null): string => (value === null ? '-' : `${value.toFixed(value < 10 ? 1 : 0)} ms`);
   const done = ` ${String(Math.floor(part * 100)).padStart(3)}%`;
   return `${target}${done}  ${sent} sent, ${answered} answered, ${failed} failed, ${inFlight} under way, ${perSecond.toFixed(1)}/s, p50 ${ms(p50)}, p99 ${ms(p99)}`;

@@ -107,11 +107,8 @@ class Driver {
 
   /** Resolves when fewer than `most` are under way, or sending is over. */
   async #slot(most: number): Promise<void> {
-    const { clock, stop } = this.#o;
     const over = new AbortController();
-    const end = Number.isFinite(this.#until)
-      ? clock.until(this.#until, AbortSignal.any([stop, over.signal]))
-      : undefined;
+    const end = Number.isFinite(this.#until) ? this.#o.clock.until(this.#until, over.signal) : undefined;
     while (this.#underWay.size >= most && !this.#isOver()) {
       const freed = Promise.withResolvers<void>();
       this.#freed = freed.resolve;

@@ -1,6 +1,6 @@
 /**
- * Owns the requests to one target: each is sent, read to its end and timed. They go over Node's own HTTP client, since `fetch` takes about
- * twice its CPU time for each request, and what the driver needs is missing on the machine that it measures.
+ * Owns the requests to one target: each is sent, read to its end and timed. They go over Node's own HTTP client, since `fetch` takes two to
+ * three times its CPU time for each request, and what the driver needs is missing on the machine that it measures.
  */
 import { Agent as HttpAgent, type ClientRequest, type IncomingMessage, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
