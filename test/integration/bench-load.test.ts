@@ -119,6 +119,17 @@ describe('orrery bench --load', () => {
     expect(report.ratios[0]!.latencyP50).toBeGreaterThan(0);
   });
 
+  it('an Orrery with the model in Anthropic’s form behind it - tells the same tokens', async () => {
+    await using server = await startModelServer(QUICK);
+    await using served = new ServedDir({
+      agents: { claude: { model: 'anthropic:claude-practice', baseUrl: server.url, apiKey: 'none' } },
+      defaultAgent: 'claude',
+    });
+    await served.start();
+    const report = reportOf(await load({ url: served.url }, '--requests', '6', '--model', 'claude', '--json'));
+    expect(report.targets[0]).toMatchObject({ answered: 6, failed: 0, tokens: { output: 72, byProvider: 6 } });
+  });
+
   it('a full server - has its 429 counted by code, with what Retry-After asked for', async () => {
     await using server = await startModelServer({ ...QUICK, ttftMs: 50, maxConcurrency: 1, retryAfterSeconds: 2 });
     const finished = await load(server, '--requests', '60', '--concurrency', '6');

@@ -197,15 +197,41 @@ describe('orrery bench model', () => {
     expect(stdout).toContain('1 requests: 1 answered, 0 failed as drawn');
   });
 
+  it('--json and --seed - are the model’s, though bench has them as well', async () => {
+    await using running = start(['bench', 'model', '--ttft', '1', '--tokens', '5', '--seed', '2', '--json']);
+    const output = await running.until('}\n');
+    const { url, pid, model } = JSON.parse(output) as {
+      url: string;
+      pid: number;
+      model: string;
+    };
+    expect([pid, model]).toEqual([running.child.pid, 'practice']);
+    await using same = await startModelServer({ ttftMs: 1, tokens: 5, seed: 2 });
+    const textOf = async (where: string): Promise<unknown> => {
+      const answer = await fetch(`${where}/chat/completions`, {
+        method: 'POST',
+        body: JSON.stringify({ messages: MESSAGES }),
+      });
+      return ((await answer.json()) as { choices: unknown }).choices;
+    };
+    expect(await textOf(url)).toEqual(await textOf(same.url));
+    running.child.kill('SIGTERM');
+    const { code, stdout } = await running.finished;
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout.slice(output.length))).toMatchObject({ requests: 1, answered: 1 });
+  });
+
   it('wrong usage - is told with exit code 2', async () => {
     await using server = await startModelServer(QUICK);
     const { port } = new URL(server.url);
-    const [number, share, taken] = await Promise.all([
+    const [number, share, taken, stray] = await Promise.all([
       run(['bench', 'model', '--ttft', 'soon']),
       run(['bench', 'model', '--error-rate', '2']),
       run(['bench', 'model', '--port', port]),
+      run(['bench', 'model', '--max-in-flight', '3']),
     ]);
-    expect([number.code, share.code, taken.code]).toEqual([2, 2, 2]);
+    expect([number.code, share.code, taken.code, stray.code]).toEqual([2, 2, 2, 2]);
+    expect(stray.stderr).toContain('Expected no --max-in-flight with bench model');
     expect(number.stderr).toContain('Expected a number after --ttft, got "soon"');
     expect(share.stderr).toContain('Expected `errorRate` to be a number from 0 to 1, got 2');
     expect(taken.stderr).toContain(`Port ${port} of 127.0.0.1 is taken`);

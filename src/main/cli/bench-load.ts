@@ -3,7 +3,7 @@ import type { Writable } from 'node:stream';
 import type { Command } from 'commander';
 import { OrreryError } from '../../protocol/errors.ts';
 import type { LoadOptions, LoadProgress, LoadReport, LoadTarget } from '../bench/load/index.ts';
-import { benchNumber, collect } from './options.ts';
+import { benchNumber, collect, writtenOption } from './options.ts';
 import { Exit, printJson, printLine, printTable } from './output.ts';
 
 /** Beside those of `orrery bench` that it shares: `--concurrency`, `--seed`, `--out`, `--json`. */
@@ -110,7 +110,7 @@ export function checkMode(options: Readonly<Record<string, unknown>>): void {
   const isLoad = options['load'] === true;
   const stray = (isLoad ? SUITE_ONLY : LOAD_ONLY).find((name) => options[name] !== undefined);
   if (stray === undefined) return;
-  const option = `--${stray.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const option = writtenOption(stray);
   if (!isLoad) throw invalid(`Expected --load with ${option}`, 'Add --load, or leave the option out.');
   throw invalid(
     `Expected no ${option} with --load`,

@@ -1,9 +1,10 @@
 /** Owns `orrery bench model`: its options, and what it prints when it starts and ends. */
 import { once } from 'node:events';
 import type { Command } from 'commander';
+import { OrreryError } from '../../protocol/errors.ts';
 import type { ModelServerOptions } from '../bench/model/index.ts';
-import { type JsonOption, addJsonOption, benchNumber } from './options.ts';
-import { printJson, printLine } from './output.ts';
+import { type JsonOption, addJsonOption, benchNumber, writtenOption } from './options.ts';
+import { printLine } from './output.ts';
 
 interface ModelCommandOptions extends JsonOption {
   readonly ttft?: string;
@@ -36,10 +37,22 @@ export function registerBenchModel(bench: Command): void {
     .option('--port <n>', 'the port (default: 0, any that is free)')
     .option('--host <h>', 'the address (default: 127.0.0.1); there is no key')
     .option('--name <name>', "the model's name in /v1/models; any is answered (default: practice)");
-  addJsonOption(command).action((options: ModelCommandOptions) => benchModel(options));
+  addJsonOption(command).action((options: ModelCommandOptions) => {
+    checkShared(bench.opts());
+    return benchModel({ ...options, ...bench.opts<Pick<ModelCommandOptions, 'seed' | 'json'>>() });
+  });
 }
 
-/** Serves until it is told to end. */
+/** What `bench` has an option for is its own, though it stands behind `model`: those that the model has as well are taken from there. */
+function checkShared(given: Readonly<Record<string, unknown>>): void {
+  const stray = Object.keys(given).find((name) => name !== 'seed' && name !== 'json');
+  if (stray === undefined) return;
+  throw new OrreryError('ORRERY_BENCH_INVALID', `Expected no ${writtenOption(stray)} with bench model`, {
+    hint: 'See `orrery bench model --help`.',
+  });
+}
+
+/** Serves until it is told to end. As JSON, it prints a line at the start and one at the end. */
 async function benchModel(options: ModelCommandOptions): Promise<void> {
   const { startModelServer, MODEL_DEFAULTS } = await import('../bench/model/index.ts');
   const stop = new AbortController();
@@ -51,7 +64,7 @@ async function benchModel(options: ModelCommandOptions): Promise<void> {
   const given = readOptions(options);
   await using server = await startModelServer(given);
   const { ttftMs, tokensPerSecond, tokens, model } = { ...MODEL_DEFAULTS, ...given };
-  if (options.json === true) printJson({ url: server.url, pid: process.pid, model });
+  if (options.json === true) printLine(JSON.stringify({ url: server.url, pid: process.pid, model }));
   else {
     printLine(`A model to practise on: ${server.url}`);
     printLine(`It answers with ${tokens} tokens, the first after ${ttftMs} ms, then ${tokensPerSecond} a second.`);
@@ -60,7 +73,7 @@ async function benchModel(options: ModelCommandOptions): Promise<void> {
   if (!stop.signal.aborted) await once(stop.signal, 'abort');
   await server.close();
   const { requests, answered, failed, turnedAway, refused, left, mostUnderWay } = server.stats();
-  if (options.json === true) printJson(server.stats());
+  if (options.json === true) printLine(JSON.stringify(server.stats()));
   else {
     printLine(
       `${requests} requests: ${answered} answered, ${failed} failed as drawn, ${turnedAway} turned away, ${refused} refused, ${left} left; at most ${mostUnderWay} at once.`,

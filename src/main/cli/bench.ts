@@ -32,8 +32,6 @@ interface BenchCommandOptions extends JsonOption, LoadCommandOptions {
 export function registerBench(program: Command): void {
   const command = program
     .command('bench')
-    // `bench model --seed 1` is the model's seed: options of a verb go behind it.
-    .enablePositionalOptions()
     .argument('[suite]', 'a .jsonl or .csv file, or a module with `cases` and `scorers`')
     .description('run a dataset through agents and score the replies; or drive load at a server (--load)')
     .option('--agent <name>', 'an agent to ask; may be given several times', collect)

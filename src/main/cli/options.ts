@@ -52,6 +52,11 @@ export function benchNumber(option: string, text: string | undefined): number | 
   throw new OrreryError('ORRERY_BENCH_INVALID', `Expected a number after ${option}, got ${JSON.stringify(text)}`);
 }
 
+/** An option as it is written, by its name among the values. */
+export function writtenOption(name: string): string {
+  return `--${name.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 /** Gathers an option that may be given several times. */
 export function collect(value: string, before: readonly string[] = []): readonly string[] {
   return [...before, value];

@@ -17,20 +17,15 @@ export const realClock: Clock = {
   },
 };
 
-/** A timer fires up to a millisecond early or late; below that, a turn of the loop is the shorter wait. */
+/** A timer takes whole milliseconds. Turning the loop until the last of them is over would take the cores from what is measured. */
 function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms < 1) {
-    return new Promise((resolve) => {
-      setImmediate(resolve);
-    });
-  }
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
       signal.removeEventListener('abort', done);
       resolve();
     };
-    const timer = setTimeout(done, ms);
+    const timer = setTimeout(done, Math.ceil(ms));
     signal.addEventListener('abort', done);
   });
 }

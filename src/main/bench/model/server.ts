@@ -267,16 +267,21 @@ function ended(response: ServerResponse, text: string): Promise<boolean> {
  * Waits until a time, never shorter, or until the response is closed. One timer a reply is enough: Node keeps those of the same wait in one list, and what
  * many streams cost are their writes.
  */
-function wait(until: number, response: ServerResponse): Promise<void> {
-  const left = until - performance.now();
-  if (left <= 0 || response.destroyed) return Promise.resolve();
+async function wait(until: number, response: ServerResponse): Promise<void> {
+  // The loop's own time stands still while it works, so that a timer may fire early by what has passed of it.
+  for (let left = until - performance.now(); left > 0 && !response.destroyed; left = until - performance.now()) {
+    await pause(Math.ceil(left), response);
+  }
+}
+
+function pause(ms: number, response: ServerResponse): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer);
       response.off('close', done);
       resolve();
     };
-    const timer = setTimeout(done, Math.ceil(left));
+    const timer = setTimeout(done, ms);
     response.once('close', done);
   });
 }
