@@ -156,7 +156,17 @@ describe('open loop', () => {
     // The third was meant for 200 ms, sent at 1,000 and answered at 2,000.
     expect(figures.latencyMs.corrected?.max).toBeCloseTo(1_800, 0);
     expect(figures.latencyMs.uncorrected.max).toBeCloseTo(1_000, 0);
+    // Only the first two left when they were due; the others' lateness is not the driver's.
+    expect(figures.latenessMs).toMatchObject({ count: 2, max: 0.001 });
     expect(figures.series.spans.reduce((sum, { arrived }) => sum + arrived, 0)).toBe(4);
+  });
+
+  it('lateness - is the driver’s own again once the schedule is reached', async () => {
+    const server = new FakeServer((now) => (now < 100 ? 450 : 1));
+    const figures = await server.drive(open(10, { maxInFlight: 1 }), { durationMs: 1_000 });
+    // Those of 100 to 400 ms came behind the first, which took until 450 ms.
+    expect(figures).toMatchObject({ sent: 10, latenessMs: { count: 6, max: 0.001 } });
+    expect(figures.latencyMs.corrected?.max).toBeCloseTo(450, 0);
   });
 
   it('requests and time - whichever comes first ends it', async () => {

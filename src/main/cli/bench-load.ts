@@ -239,7 +239,7 @@ function invalid(message: string, hint?: string): OrreryError {
 }
 
 /** On a terminal one line that is drawn again, elsewhere a line every ten seconds. */
-function progressView(out: Writable & { readonly isTTY?: boolean }): {
+function progressView(out: Writable & { readonly isTTY?: boolean; readonly columns?: number }): {
   readonly show: (progress: LoadProgress) => void;
   readonly end: () => void;
 } {
@@ -249,7 +249,7 @@ function progressView(out: Writable & { readonly isTTY?: boolean }): {
     show(progress) {
       const line = progressLine(progress);
       if (out.isTTY === true) {
-        out.write(`\r${line}\x1b[K`);
+        out.write(`\r${line.slice(0, (out.columns ?? 80) - 1)}\x1b[K`);
         isDrawn = true;
       } else if (performance.now() - last >= LINE_EVERY_MS) {
         last = performance.now();

@@ -86,13 +86,19 @@ class Driver {
 
   async #open(pace: Extract<Pace, { mode: 'open' }>): Promise<void> {
     const { clock, stop, tally, warmupMs, durationMs = Infinity } = this.#o;
+    // Whoever comes behind one that had to wait is late through no fault of the driver, until the schedule is reached again.
+    let isCatchingUp = false;
     for (const offset of schedule(pace)) {
       // Of offsets, since sums with the clock's time are rounded.
       if (offset >= warmupMs + durationMs || this.#isEnough()) return;
       const intended = this.#start + offset;
-      if (intended > clock.now()) await clock.until(intended, stop);
+      if (intended > clock.now()) {
+        isCatchingUp = false;
+        await clock.until(intended, stop);
+      }
       const isHeld = this.#underWay.size >= pace.maxInFlight;
       if (isHeld) {
+        isCatchingUp = true;
         if (intended >= this.#from) tally.held();
         await this.#slot(pace.maxInFlight);
       }
@@ -101,7 +107,7 @@ class Driver {
         this.#countUnsent(pace, offset);
         return;
       }
-      void this.#send(intended, true);
+      void this.#send(intended, { isOpen: true, isCatchingUp });
     }
   }
 
@@ -137,7 +143,7 @@ class Driver {
     const { clock, stop, tally } = this.#o;
     const caller = async (): Promise<void> => {
       while (!this.#isOver() && !this.#isEnough()) {
-        const outcome = await this.#send(clock.now(), false);
+        const outcome = await this.#send(clock.now(), { isOpen: false, isCatchingUp: false });
         if (outcome.ok) continue;
         if (honourRetryAfter && outcome.retryAfterMs !== undefined) {
           tally.honoured();
@@ -150,14 +156,17 @@ class Driver {
     await Promise.all(Array.from({ length: concurrency }, caller));
   }
 
-  #send(intended: number, isOpen: boolean): Promise<Outcome> {
+  #send(
+    intended: number,
+    { isOpen, isCatchingUp }: { readonly isOpen: boolean; readonly isCatchingUp: boolean },
+  ): Promise<Outcome> {
     const { clock, tally, send } = this.#o;
     const n = this.#sent;
     this.#sent += 1;
     const isMeasured = intended >= this.#from;
     if (isMeasured) this.#measured += 1;
     const sent = clock.now();
-    if (isMeasured) tally.sent(intended, sent);
+    if (isMeasured) tally.sent(intended, isCatchingUp ? undefined : sent);
     const run = send(n).then((outcome) => {
       this.#underWay.delete(run);
       tally.settled(outcome, { intended, sent, isMeasured, isOpen });

@@ -48,7 +48,7 @@ export interface TargetFigures {
   readonly gapMs: DurationSummary;
   /** From the first text to the end, for each token after the first, in streams. */
   readonly perTokenMs: DurationSummary;
-  /** How much later than intended requests left, without those that the bound held. */
+  /** How much later than intended requests left, without those that the bound held and those behind them. */
   readonly latenessMs: DurationSummary;
   readonly tokens: TokenFigures & { readonly outputPerSecond: number };
   readonly curve: { readonly corrected: readonly CurvePoint[] | null; readonly uncorrected: readonly CurvePoint[] };
@@ -100,7 +100,6 @@ export class Tally {
   #until = Infinity;
   /** Answers, and their tokens, that came while a slice was measured, whenever they were asked for. */
   #inTime = { answered: 0, tokens: 0 };
-  #justHeld = false;
 
   constructor(options: TallyOptions) {
     this.#o = options;
@@ -137,7 +136,6 @@ export class Tally {
 
   held(): void {
     this.#held += 1;
-    this.#justHeld = true;
   }
 
   unsent(): void {
@@ -148,12 +146,12 @@ export class Tally {
     this.#retryAfter.honoured += 1;
   }
 
-  sent(intended: number, sent: number): void {
+  /** `sent` is left out where something else than the driver made it late. */
+  sent(intended: number, sent: number | undefined): void {
     this.#sent += 1;
     this.#inFlight += 1;
     this.#series.arrived(intended + this.#offset);
-    if (this.#o.isOpen && !this.#justHeld) this.#lateness.record(sent - intended);
-    this.#justHeld = false;
+    if (this.#o.isOpen && sent !== undefined) this.#lateness.record(sent - intended);
   }
 
   settled(outcome: Outcome, timing: Timing): void {
@@ -185,7 +183,8 @@ export class Tally {
   }
 
   read(): TargetFigures {
-    const seconds = this.#ms / 1_000;
+    // To the microsecond: differences of the clock's times are rounded.
+    const seconds = Math.round(this.#ms * 1_000) / 1e6;
     const perSecond = (count: number): number => (seconds === 0 ? 0 : count / seconds);
     const failures = [...this.#failures.values()].toSorted((a, b) => b.count - a.count);
     return {
