@@ -307,6 +307,8 @@ describe('options', () => {
       'once for each of 3 targets',
     ],
     ['a number that is none', { rate: 'fast' }, 'Expected a number after --rate, got "fast"'],
+    ['no time at all', { duration: '0' }, 'Expected seconds from 0.001 to 2147483 after --duration, got "0"'],
+    ['a time that no timer takes', { timeout: '1e9' }, 'Expected seconds from 0.001'],
   ])('command - tells what is wrong with %s', (_, options, message) => {
     expect(() => readLoadOptions(undefined, options)).toThrow(message);
   });

@@ -37,6 +37,8 @@ interface SharedOptions {
 }
 
 const LINE_EVERY_MS = 10_000;
+/** The longest that a timer takes, in whole seconds. */
+const MAX_SECONDS = 2_147_483;
 
 export function addLoadOptions(command: Command): Command {
   return command
@@ -171,10 +173,6 @@ async function print(report: LoadReport): Promise<void> {
 
 /** Reads the command's options. Throws `ORRERY_BENCH_INVALID`. */
 export function readLoadOptions(suite: string | undefined, options: LoadCommandOptions & SharedOptions): LoadOptions {
-  const seconds = (name: string, text: string | undefined): number | undefined => {
-    const value = benchNumber(name, text);
-    return value === undefined ? undefined : value * 1_000;
-  };
   const { arrivals, stream, prompt, honourRetryAfter, out } = options;
   const given = {
     targets: readTargets(options),
@@ -188,10 +186,10 @@ export function readLoadOptions(suite: string | undefined, options: LoadCommandO
     concurrency: benchNumber('--concurrency', options.concurrency),
     rate: benchNumber('--rate', options.rate),
     maxInFlight: benchNumber('--max-in-flight', options.maxInFlight),
-    durationMs: seconds('--duration', options.duration),
+    durationMs: secondsAsMs('--duration', options.duration, 0.001),
     requests: benchNumber('--requests', options.requests),
-    warmupMs: seconds('--warmup', options.warmup),
-    timeoutMs: seconds('--timeout', options.timeout),
+    warmupMs: secondsAsMs('--warmup', options.warmup, 0),
+    timeoutMs: secondsAsMs('--timeout', options.timeout, 0.001),
     sessions: benchNumber('--sessions', options.sessions),
     maxTokens: benchNumber('--max-tokens', options.maxTokens),
     seed: benchNumber('--seed', options.seed),
@@ -199,6 +197,14 @@ export function readLoadOptions(suite: string | undefined, options: LoadCommandO
     rounds: benchNumber('--rounds', options.rounds),
   };
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+}
+
+/** The command's seconds are the library's milliseconds, whose error would name neither the option nor what was given. */
+function secondsAsMs(option: string, text: string | undefined, least: number): number | undefined {
+  const value = benchNumber(option, text);
+  if (value === undefined) return undefined;
+  if (value >= least && value <= MAX_SECONDS) return value * 1_000;
+  throw invalid(`Expected seconds from ${least} to ${MAX_SECONDS} after ${option}, got ${JSON.stringify(text)}`);
 }
 
 function readTargets({ url = [], target = [], model = [], apiKeyEnv = [] }: LoadCommandOptions): LoadTarget[] {
