@@ -28,7 +28,7 @@ export interface PlotOptions {
 const WIDTH = 920;
 const HEIGHT = 340;
 const LEFT = 72;
-const RIGHT = 16;
+const RIGHT = 32;
 const TOP = 16;
 const BOTTOM = 48;
 
