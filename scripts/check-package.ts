@@ -15,7 +15,15 @@ import { formatMessage } from 'publint/utils';
 const ROOT = resolve(import.meta.dirname, '..');
 const START_MS = 30_000;
 const STOP_MS = 30_000;
-const NEEDED = ['package.json', 'README.md', 'LICENSE', 'dist/main/cli/bin.js', 'dist/main/web/index.html'];
+const NEEDED = [
+  'package.json',
+  'README.md',
+  'LICENSE',
+  'dist/main/cli/bin.js',
+  'dist/main/web/index.html',
+  'dist/main/bench/report/entry.js',
+  'dist/main/bench/report/page/index.html',
+];
 
 interface Manifest {
   readonly name: string;

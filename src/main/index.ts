@@ -28,12 +28,28 @@ export {
 } from './channels/index.ts';
 export {
   type AgentProgress,
+  type AgentSummary,
   type BenchOptions,
   type BenchProgress,
   type BenchReport,
   type BenchResult,
+  type ChangedCase,
+  type CompareOptions,
+  type CompareReport,
+  type ComparedSide,
+  type Estimate,
+  type Interval,
+  type PairSummary,
+  type ReportOptions,
+  type ReportSummary,
+  type RunComparison,
   type RunManifest,
+  type WrittenReport,
+  compareRuns,
+  comparisonMarkdown,
   runBench,
+  writeJUnit,
+  writeReport,
 } from './bench/index.ts';
 export { type AgentConfig, type OrreryConfig, defineConfig } from './config/index.ts';
 export { type SupervisorOptions, createSupervisor } from './supervisor.ts';

@@ -1,5 +1,5 @@
 /** Holds the report's statistics to values that others published. */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import {
   bcaInterval,

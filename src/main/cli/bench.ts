@@ -3,10 +3,17 @@ import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import { OrreryError } from '../../protocol/errors.ts';
 import type { BenchOptions, BenchReport } from '../bench/index.ts';
+import {
+  type OutcomeOptions,
+  addOutcomeOptions,
+  finishOutcome,
+  readGate,
+  registerBenchReport,
+} from './bench-report.ts';
 import { type JsonOption, addJsonOption } from './options.ts';
 import { Exit, printJson, printLine, printTable } from './output.ts';
 
-interface BenchCommandOptions extends JsonOption {
+interface BenchCommandOptions extends JsonOption, OutcomeOptions {
   readonly config?: string;
   readonly agent?: readonly string[];
   readonly scorer?: readonly string[];
@@ -25,6 +32,8 @@ interface BenchCommandOptions extends JsonOption {
   readonly resume?: boolean;
   readonly force?: boolean;
   readonly allowCode?: boolean;
+  /** False with `--no-report`. */
+  readonly report?: boolean;
 }
 
 export function registerBench(program: Command): void {
@@ -49,8 +58,12 @@ export function registerBench(program: Command): void {
     .option('--resume', 'go on with the run in --out: only what is missing is run')
     .option('--force', 'resume although the suite or the options changed')
     .option('--allow-code', 'let the scorer `code` run what agents write; that is no sandbox')
+    .option('--no-report', 'write no report.html')
     .option('-c, --config <file>', 'the configuration file (default: found upward from here)');
-  addJsonOption(command).action((suite: string, options: BenchCommandOptions) => bench(suite, options));
+  registerBenchReport(command);
+  addJsonOption(addOutcomeOptions(command)).action((suite: string, options: BenchCommandOptions) =>
+    bench(suite, options),
+  );
 }
 
 async function bench(suite: string, options: BenchCommandOptions): Promise<void> {
@@ -59,6 +72,7 @@ async function bench(suite: string, options: BenchCommandOptions): Promise<void>
     import('./bench-progress.ts'),
     import('../../lib/log.ts'),
   ]);
+  const gate = await readGate(options);
   const view = progressView(process.stderr);
   const stop = new AbortController();
   let dir = options.out;
@@ -83,10 +97,11 @@ async function bench(suite: string, options: BenchCommandOptions): Promise<void>
   view.end();
   if (options.json === true) printJson(report);
   else print(report);
+  await finishOutcome(report.dir, options, gate, report.agents);
   if (report.manifest.status !== 'done') throw new Exit(1);
 }
 
-function print({ dir, manifest, agents }: BenchReport): void {
+function print({ dir, manifest, agents, report, reportError }: BenchReport): void {
   const rows = agents.map(({ agent, planned, done, errors, score, cost, perSecond }) => [
     agent,
     `${done}/${planned}`,
@@ -97,6 +112,8 @@ function print({ dir, manifest, agents }: BenchReport): void {
   ]);
   printTable(['AGENT', 'DONE', 'ERRORS', 'SCORE', 'COST', 'PER S'], rows);
   printLine(`Results: ${dir}`);
+  if (report !== null) printLine(`Report: ${report}`);
+  if (reportError !== undefined) printLine(`There is no report: ${reportError}`);
   for (const { agent, failure } of agents)
     if (failure !== undefined) printLine(`Agent ${agent} was given up: ${failure}`);
   if (manifest.status === 'cost-limit') printLine('Stopped at --max-cost.');
@@ -117,7 +134,7 @@ function quoted(text: string): string {
 }
 
 function readOptions(suite: string, options: BenchCommandOptions): BenchOptions {
-  const { config, agent, scorer, tag, out, resume, force, allowCode } = options;
+  const { config, agent, scorer, tag, out, resume, force, allowCode, report } = options;
   const numbers = {
     concurrency: numberOf('--concurrency', options.concurrency),
     concurrencyTotal: numberOf('--concurrency-total', options.concurrencyTotal),
@@ -129,6 +146,7 @@ function readOptions(suite: string, options: BenchCommandOptions): BenchOptions 
     limit: numberOf('--limit', options.limit),
     turnTimeoutMs: numberOf('--turn-timeout', options.turnTimeout),
     maxCost: numberOf('--max-cost', options.maxCost),
+    reportOutputChars: numberOf('--report-output-chars', options.reportOutputChars),
   };
   return {
     suite,
@@ -141,6 +159,7 @@ function readOptions(suite: string, options: BenchCommandOptions): BenchOptions 
     ...(resume === undefined ? {} : { resume }),
     ...(force === undefined ? {} : { force }),
     ...(allowCode === undefined ? {} : { allowCode }),
+    ...(report === undefined ? {} : { report }),
   };
 }
 
