@@ -45,6 +45,7 @@ export async function renderPage(data: Omit<PageData, 'madeAt' | 'madeBy'>): Pro
     "default-src 'none'",
     `script-src '${digest(script)}'`,
     `style-src '${digest(style)}'`,
+    'img-src data:',
     "base-uri 'none'",
     "form-action 'none'",
   ].join('; ');
@@ -52,12 +53,14 @@ export async function renderPage(data: Omit<PageData, 'madeAt' | 'madeBy'>): Pro
   const parts: Readonly<Record<string, string>> = {
     policy,
     title: escapeText(`${data.manifest.suite.name}: ${data.manifest.agents.join(', ')}`),
-    style,
-    script,
-    data: scriptJson(full),
+    style: `<style>${style}</style>`,
+    script: `<script>${script}</script>`,
+    data: `<script type="application/json" id="data">${scriptJson(full)}</script>`,
   };
   // A function: `$&` in a text must not mean anything.
-  return (html ?? '').replaceAll(/\{\{(\w+)\}\}/g, (_, name: string) => parts[name] ?? '');
+  const part = (_: string, inText: string | undefined, inMarkup: string | undefined): string =>
+    parts[inText ?? inMarkup ?? ''] ?? '';
+  return (html ?? '').replaceAll(/\{\{(\w+)\}\}|<!-- (\w+) -->/g, part);
 }
 
 /**
