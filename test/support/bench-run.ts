@@ -65,7 +65,9 @@ export function manifestOf(results: readonly BenchResult[], part: Partial<RunMan
       turnTimeoutMs: 120_000,
       maxCost: null,
     },
-    config: { agents: Object.fromEntries(agents.map((agent) => [agent, { source: { kind: 'builtin', name: agent } }])) },
+    config: {
+      agents: Object.fromEntries(agents.map((agent) => [agent, { source: { kind: 'builtin', name: agent } }])),
+    },
     environment: { node: 'v24.0.0', orrery: '0.1.0', os: 'linux 6.1', cpus: 8, memoryMb: 16_384 },
     git: { revision: '0123456789abcdef0123456789abcdef01234567', dirty: false },
     prices: {},
@@ -125,7 +127,9 @@ export function madeResults(
           repeat,
           input: `What is ${i} plus ${i + 1}? Answer with the number alone.`,
           expected: String(2 * i + 1),
-          output: isRight ? `The answer is ${2 * i + 1}.` : `The answer is ${2 * i + 2}.${' so it is'.repeat(outputChars / 9)}`,
+          output: isRight
+            ? `The answer is ${2 * i + 1}.`
+            : `The answer is ${2 * i + 2}.${' so it is'.repeat(outputChars / 9)}`,
           ...(tags.length === 0 ? {} : { tags: [tags[i % tags.length] ?? ''] }),
           tokens: { input: 20 + (i % 7), output: Math.round(10 + random() * 30), exact: true },
           cost: price === undefined ? null : price * (0.7 + random() * 0.6),
@@ -133,7 +137,9 @@ export function madeResults(
           startedAt: new Date(begin).toISOString(),
         };
         const id = `case-${i + 1}`;
-        return random() < fails ? failed(id, agent, { ...draft, output: '' }) : scored(id, agent, isRight ? 1 : 0, draft);
+        return random() < fails
+          ? failed(id, agent, { ...draft, output: '' })
+          : scored(id, agent, isRight ? 1 : 0, draft);
       }),
     );
   });

@@ -29,7 +29,7 @@ export function addOutcomeOptions(command: Command): Command {
 
 /** Adds the commands that read what `orrery bench` wrote. */
 export function registerBenchReport(bench: Command): void {
-  // What follows the name of one of these is theirs: they share options with `bench` itself.
+  // What follows the name of one of these is theirs, although `bench` has some of the same options.
   bench.enablePositionalOptions();
   const report = bench
     .command('report')
@@ -55,7 +55,7 @@ async function writeAgain(dir: string, options: OutcomeOptions & JsonOption): Pr
   const report = await writeReport(dir, outputChars === undefined ? {} : { outputChars });
   if (options.json === true) printJson(report);
   else print(report);
-  await finishOutcome(dir, options, gate, gatedOf(report));
+  await finishOutcome(dir, options, gate, report.summary.agents);
 }
 
 function print({ file, summary }: WrittenReport): void {
@@ -69,15 +69,6 @@ function print({ file, summary }: WrittenReport): void {
   ]);
   printTable(['AGENT', 'DONE', 'ERRORS', 'SCORE', '95 %', 'PASSED'], rows);
   printLine(`Report: ${file}`);
-}
-
-function gatedOf({ summary }: WrittenReport): readonly GatedScore[] {
-  return summary.agents.map(({ agent, score, scored, errors }) => ({
-    agent,
-    score: score?.value ?? null,
-    scored,
-    errors,
-  }));
 }
 
 /** Reads `--fail-under` before anything is run. */
@@ -119,15 +110,13 @@ async function compareAll(dirs: readonly string[], options: CompareCommandOption
     printTable(heads, rows);
     for (const line of comparisonNotes(report)) printLine(line);
   }
-  const under =
-    gate === undefined
-      ? []
-      : scoresUnder(
-          report.comparisons.map(({ after }) => after),
-          gate,
-        );
+  const under = gate === undefined ? [] : scoresUnder(report.comparisons.map(gatedOf), gate);
   const worse = most === undefined ? [] : report.comparisons.flatMap((one) => regressionsOver(one, most));
   failWith([...under, ...worse]);
+}
+
+function gatedOf({ after: { agent, score, errors } }: RunComparison): GatedScore {
+  return { agent, gradedScore: score, errors };
 }
 
 function regressionsOver({ regressed, after }: RunComparison, most: number): readonly string[] {

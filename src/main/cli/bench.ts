@@ -2,7 +2,7 @@
 import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import { OrreryError } from '../../protocol/errors.ts';
-import type { BenchOptions, BenchReport } from '../bench/index.ts';
+import type { AgentProgress, BenchOptions, BenchReport, GatedScore } from '../bench/index.ts';
 import {
   type OutcomeOptions,
   addOutcomeOptions,
@@ -97,7 +97,7 @@ async function bench(suite: string, options: BenchCommandOptions): Promise<void>
   view.end();
   if (options.json === true) printJson(report);
   else print(report);
-  await finishOutcome(report.dir, options, gate, report.agents);
+  await finishOutcome(report.dir, options, gate, report.agents.map(graded));
   if (report.manifest.status !== 'done') throw new Exit(1);
 }
 
@@ -118,6 +118,10 @@ function print({ dir, manifest, agents, report, reportError }: BenchReport): voi
     if (failure !== undefined) printLine(`Agent ${agent} was given up: ${failure}`);
   if (manifest.status === 'cost-limit') printLine('Stopped at --max-cost.');
   if (manifest.status !== 'done') process.stdout.write(resumeHint(dir));
+}
+
+function graded({ agent, score, scored, errors }: AgentProgress): GatedScore {
+  return { agent, gradedScore: score === null ? null : (score * scored) / (scored + errors), errors };
 }
 
 /** The command as it was given, with what makes it go on. */

@@ -25,8 +25,7 @@ export interface ChangedCase {
 export interface ComparedSide {
   readonly run: string;
   readonly agent: string;
-  /** Results in both runs that have a score here; an error has none. */
-  readonly scored: number;
+  /** The mean over what was judged, an error being 0; null when nothing has a score. */
   readonly score: number | null;
   readonly errors: number;
   readonly passed: number;
@@ -194,35 +193,29 @@ function compareAgents(before: AgentOutcomes, after: AgentOutcomes, list: number
 }
 
 function sideOf(outcomes: readonly Outcome[], cases: ReadonlyMap<string, number>): PairSide {
-  const side = {
-    scoreSums: new Float64Array(cases.size),
-    scored: new Float64Array(cases.size),
-    passes: new Float64Array(cases.size),
-    judged: new Float64Array(cases.size),
-  };
+  const scoreSums = new Float64Array(cases.size);
+  const passes = new Float64Array(cases.size);
+  const judged = new Float64Array(cases.size);
   const add = (column: Float64Array, at: number, value: number): void => {
     column[at] = (column[at] ?? 0) + value;
   };
   for (const { caseId, score, passed } of outcomes) {
     const at = cases.get(caseId) ?? 0;
-    if (score !== null) {
-      add(side.scoreSums, at, score);
-      add(side.scored, at, 1);
-    }
-    if (passed !== undefined) add(side.judged, at, 1);
-    if (passed === true) add(side.passes, at, 1);
+    add(scoreSums, at, score ?? 0);
+    if (passed !== undefined) add(judged, at, 1);
+    if (passed === true) add(passes, at, 1);
   }
-  return side;
+  return { scoreSums, passes, judged, isScored: outcomes.some(({ score }) => score !== null) };
 }
 
 function totals(outcomes: readonly Outcome[]): Omit<ComparedSide, 'run' | 'agent'> {
   const scores = outcomes.flatMap(({ score }) => (score === null ? [] : [score]));
+  const judged = outcomes.filter(({ passed }) => passed !== undefined).length;
   return {
-    scored: scores.length,
-    score: scores.length === 0 ? null : scores.reduce((sum, score) => sum + score, 0) / scores.length,
+    score: scores.length === 0 ? null : scores.reduce((sum, score) => sum + score, 0) / judged,
     errors: outcomes.filter(({ isError }) => isError).length,
     passed: outcomes.filter(({ passed }) => passed === true).length,
-    judged: outcomes.filter(({ passed }) => passed !== undefined).length,
+    judged,
   };
 }
 

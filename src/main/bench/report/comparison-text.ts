@@ -27,13 +27,13 @@ export function comparisonNotes({ warnings, comparisons }: CompareReport): reado
   for (const one of comparisons) {
     if (one.onlyBefore + one.onlyAfter > 0) {
       lines.push(
-        `${agentText(one)}: ${one.onlyBefore} results are in ${one.before.run} alone, ${one.onlyAfter} in ${one.after.run} alone; they are left out.`,
+        `${agentText(one)}: left out, because one run alone has them: ${one.onlyBefore} of ${one.before.run}, ${one.onlyAfter} of ${one.after.run}.`,
       );
     }
     const errors = one.before.errors + one.after.errors;
     if (errors > 0) {
       lines.push(
-        `${agentText(one)}: ${one.before.errors} errors before and ${one.after.errors} after; they have no score, and count as not passed.`,
+        `${agentText(one)}: ${one.before.errors} errors before and ${one.after.errors} after; they score 0 here, and did not pass.`,
       );
     }
     if (one.regressed > 0)
@@ -67,7 +67,7 @@ export function comparisonMarkdown(report: CompareReport): string {
   ];
   const holm = comparisons.length > 1 ? `, adjusted for ${comparisons.length} comparisons (Holm)` : '';
   lines.push(
-    `Change: mean of the differences case by case, interval from the paired bootstrap. p: McNemar's test on passed and not passed (${methods.join('; ') || 'none'})${holm}.`,
+    `Scores count an error as 0. Change: mean of the differences case by case, interval from the paired bootstrap. p: McNemar's test on passed and not passed (${methods.join('; ') || 'none'})${holm}.`,
   );
   return lines.join('\n');
 }

@@ -3,9 +3,8 @@ import { invalid, shown } from '../errors.ts';
 
 export interface GatedScore {
   readonly agent: string;
-  /** The mean over results with a score; null without one. */
-  readonly score: number | null;
-  readonly scored: number;
+  /** The mean over the results that were judged, an error being 0; null when nothing has a score. */
+  readonly gradedScore: number | null;
   readonly errors: number;
 }
 
@@ -14,12 +13,11 @@ export interface GatedScore {
  * pass with what it answered. An agent without a score lies under every threshold.
  */
 export function scoresUnder(agents: readonly GatedScore[], threshold: number): readonly string[] {
-  return agents.flatMap(({ agent, score, scored, errors }) => {
-    if (score === null || scored === 0) return [`${agent} has no score, and at least ${threshold} is asked for`];
-    const graded = (score * scored) / (scored + errors);
-    if (graded >= threshold) return [];
+  return agents.flatMap(({ agent, gradedScore, errors }) => {
+    if (gradedScore === null) return [`${agent} has no score, and at least ${threshold} is asked for`];
+    if (gradedScore >= threshold) return [];
     const because = errors === 0 ? '' : ` (${errors} ${errors === 1 ? 'error counts' : 'errors count'} as 0)`;
-    return [`${agent} has a score of ${floored(graded)}${because}, and at least ${threshold} is asked for`];
+    return [`${agent} has a score of ${floored(gradedScore)}${because}, and at least ${threshold} is asked for`];
   });
 }
 

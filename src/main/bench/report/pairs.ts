@@ -1,12 +1,13 @@
 /** Owns the comparison of two columns of results on the same cases: which is better, and how sure that is. */
 import { type Interval, type McNemar, mcNemar, meanInterval } from './statistics/index.ts';
 
-/** Results of one side, by the case's index; a case that it has no result of counts 0 in all. */
+/** Results of one side, by the case's index; a case that it has no result of counts 0 in all. An error is judged: it did not pass, and scores 0. */
 export interface PairSide {
   readonly scoreSums: ArrayLike<number>;
-  readonly scored: ArrayLike<number>;
   readonly passes: ArrayLike<number>;
   readonly judged: ArrayLike<number>;
+  /** Any of them has a score: errors alone are nothing to compare. */
+  readonly isScored: boolean;
 }
 
 /** `second` against `first`. */
@@ -21,9 +22,7 @@ export interface PairComparison {
   readonly test: McNemar | null;
   /** Holm's adjustment of its p-value over all comparisons that stand together. */
   readonly adjusted: number | null;
-  /** Cases that both sides have a score of: an error has none. */
-  readonly scoredCases: number;
-  /** The mean of `second - first` over those; null without one. */
+  /** The mean of `second - first` over those cases, an error being 0; null without one. */
   readonly difference: number | null;
   /** Of the difference, 95 %, from the paired bootstrap; null with fewer than two cases. */
   readonly interval: Interval | null;
@@ -36,15 +35,15 @@ export interface PairComparison {
 export function comparePair(first: PairSide, second: PairSide, cases: number): PairComparison {
   const counts = [0, 0, 0, 0];
   const differences: number[] = [];
-  for (let i = 0; i < cases; i++) {
-    if (has(first.judged, i) && has(second.judged, i)) {
-      const place = (isPassed(first, i) ? 0 : 2) + (isPassed(second, i) ? 0 : 1);
-      counts[place] = (counts[place] ?? 0) + 1;
-    }
-    if (has(first.scored, i) && has(second.scored, i)) differences.push(meanAt(second, i) - meanAt(first, i));
+  const size = first.isScored || second.isScored ? cases : 0;
+  for (let i = 0; i < size; i++) {
+    if (!(has(first.judged, i) && has(second.judged, i))) continue;
+    const place = (isPassed(first, i) ? 0 : 2) + (isPassed(second, i) ? 0 : 1);
+    counts[place] = (counts[place] ?? 0) + 1;
+    differences.push(meanAt(second, i) - meanAt(first, i));
   }
   const [bothPassed = 0, onlyFirst = 0, onlySecond = 0, neitherPassed = 0] = counts;
-  const judged = bothPassed + onlyFirst + onlySecond + neitherPassed;
+  const judged = differences.length;
   const interval = meanInterval(
     differences,
     differences.map(() => 1),
@@ -57,8 +56,7 @@ export function comparePair(first: PairSide, second: PairSide, cases: number): P
     neitherPassed,
     test: judged === 0 ? null : mcNemar(onlyFirst, onlySecond),
     adjusted: null,
-    scoredCases: differences.length,
-    difference: differences.length === 0 ? null : differences.reduce((sum, one) => sum + one, 0) / differences.length,
+    difference: judged === 0 ? null : differences.reduce((sum, one) => sum + one, 0) / judged,
     interval: interval ?? null,
   };
 }
@@ -71,6 +69,6 @@ function isPassed({ passes, judged }: PairSide, i: number): boolean {
   return (passes[i] ?? 0) * 2 > (judged[i] ?? 0);
 }
 
-function meanAt({ scoreSums, scored }: PairSide, i: number): number {
-  return (scoreSums[i] ?? 0) / (scored[i] ?? 1);
+function meanAt({ scoreSums, judged }: PairSide, i: number): number {
+  return (scoreSums[i] ?? 0) / (judged[i] ?? 1);
 }

@@ -197,11 +197,11 @@ function bestOf(summaries: readonly AgentSummary[]): number {
 
 /** An agent's side of a comparison over so many cases. */
 export function sideOf(size: number): (figures: AgentFigures) => PairSide {
-  return ({ scoreSums, scored, passes, judged }) => ({
+  return ({ scoreSums, passes, judged, scorers }) => ({
     scoreSums: scoreSums.take(size),
-    scored: scored.take(size),
     passes: passes.take(size),
     judged: judged.take(size),
+    isScored: scorers.size > 0,
   });
 }
 

@@ -15,9 +15,7 @@ export interface Throughput {
 const MOST_BINS = 60;
 /** Nothing under way for longer is a pause: the run was interrupted, and gone on with later. */
 const PAUSE_MS = 10_000;
-const NICE_MS: readonly number[] = [
-  1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000,
-];
+const NICE_MS: readonly number[] = [100, 200, 500, 1_000, 2_000, 5_000, 10_000, 15_000, 30_000, 60_000];
 
 /** Null when no result tells its time. */
 export function throughputOf(agents: readonly AgentFigures[]): Throughput | null {

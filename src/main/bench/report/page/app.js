@@ -11,7 +11,7 @@ const parts = [
   drawHead(data),
   drawLeaderboard(data),
   drawPairs(data),
-  hasResults && section('plots', 'How fast, how dear, on what', null, ...drawPlots(data).filter(Boolean)),
+  hasResults && section('plots', 'Latency, cost and throughput', null, ...drawPlots(data).filter(Boolean)),
   hasResults && drawCases(data),
   drawAbout(data),
 ];

@@ -23,6 +23,7 @@ export function percent(value) {
 
 export function milliseconds(value) {
   if (value === null || value === undefined) return NONE;
+  if (value === 0) return '0';
   if (value < 1) return `${value.toFixed(2)} ms`;
   if (value < 100) return `${trim(value.toFixed(1))} ms`;
   if (value < 1_000) return `${Math.round(value)} ms`;

@@ -44,7 +44,7 @@ function banners({ status, totals, suite, agents, repeats }, { results, agents: 
     found.push(
       summaries.every(({ errors, results }) => errors === results)
         ? 'Every case ended with an error: there is no score.'
-        : 'No scorer had anything to compare: there is no score. Give the cases `expected`, or name a scorer with --scorer.',
+        : 'No scorer had anything to compare: there is no score. Give the cases what is expected, or name another scorer.',
     );
   }
   if (results === 0) found.push('There are no results yet.');

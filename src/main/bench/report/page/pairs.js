@@ -10,7 +10,9 @@ export function drawPairs({ manifest, summary }) {
   const { pairs, pairing } = summary;
   if (pairs.length === 0) return undefined;
   const index = new Map(manifest.agents.map((agent, i) => [agent, i]));
-  const rows = pairs.map((pair) => Object.assign(pair, { i: index.get(pair.first), j: index.get(pair.second) }));
+  const rows = pairs
+    .map(betterSecond)
+    .map((pair) => Object.assign(pair, { i: index.get(pair.first), j: index.get(pair.second) }));
   const reach = reachOf(rows);
   const table = sortableTable({
     caption: 'Pairs of agents',
@@ -21,7 +23,7 @@ export function drawPairs({ manifest, summary }) {
   table.classList.add('pairs');
   return section(
     'pairs',
-    rows.length > 1 ? 'Agent against agent' : `${rows[0].first} against ${rows[0].second}`,
+    rows.length > 1 ? 'Agent against agent' : `${rows[0].second} against ${rows[0].first}`,
     null,
     rows.length === 1 && el('p', { class: 'verdict' }, verdict(rows[0])),
     rows.length > 2 && pairing === 'all' && matrix(manifest.agents, rows),
@@ -30,15 +32,29 @@ export function drawPairs({ manifest, summary }) {
   );
 }
 
+/** The pair so that its second agent is the one with the higher score: differences then read as gains. */
+function betterSecond(pair) {
+  const { first, second, onlyFirst, onlySecond, difference, interval: range } = pair;
+  if (difference === null || difference >= 0) return { ...pair };
+  return {
+    ...pair,
+    first: second,
+    second: first,
+    onlyFirst: onlySecond,
+    onlySecond: onlyFirst,
+    difference: -difference,
+    interval: range && { low: -range.high, high: -range.low },
+  };
+}
+
 /** In a sentence, what two agents' comparison comes to. */
 function verdict({ first, second, difference, interval: range, test, adjusted, onlyFirst, onlySecond, cases }) {
   if (difference === null && test === null) return `${first} and ${second} have no case that both were judged on.`;
   const p = adjusted ?? test?.pValue;
   const isSure = range !== null && (range.low > 0 || range.high < 0);
-  const [better, worse] = (difference ?? 0) >= 0 ? [second, first] : [first, second];
   const size = difference === null ? '' : ` by ${Math.abs(difference).toFixed(3)} a case`;
   const judged = `On ${plural(cases, 'case')} that both were judged on, ${first} alone passed ${whole(onlyFirst)} and ${second} alone ${whole(onlySecond)} (p ${p !== null && p < 0.001 ? '' : '= '}${pValue(p)}).`;
-  if (isSure) return `${better} scores higher than ${worse}${size}. ${judged}`;
+  if (isSure) return `${second} scores higher than ${first}${size}. ${judged}`;
   return `The scores of ${first} and ${second} do not differ by more than chance can make. ${judged}`;
 }
 
@@ -66,7 +82,7 @@ function pairColumns(reach, isMany) {
     },
     {
       label: 'Difference of score',
-      hint: 'Mean over the cases that both have a score of, with its 95 % interval (paired bootstrap)',
+      hint: 'Mean over the cases that both were judged on, with its 95 % interval (paired bootstrap)',
       numeric: true,
       class: 'wide',
       value: ({ difference }) => difference,
@@ -77,7 +93,7 @@ function pairColumns(reach, isMany) {
               el('span', { class: 'big' }, signedScore(row.difference)),
               differenceBar(row, reach),
               el('span', { class: 'sub' }, interval(row.interval, signedScore)),
-              el('span', { class: 'sub' }, plural(row.scoredCases, 'case')),
+              el('span', { class: 'sub' }, plural(row.cases, 'case')),
             ],
     },
     {
@@ -185,8 +201,8 @@ function explanation(rows, pairing) {
     methods.has('chi-squared') && 'chi-squared with continuity correction (25 and more)',
   ].filter(Boolean);
   return [
-    'Difference: the mean over the cases that both have a score of, with a 95 % interval from the paired bootstrap; an error has no score. ',
-    `p: McNemar’s test on passed and not passed, an error being not passed, by ${names.join(' and ')}. `,
+    'Difference: the mean over the cases that both were judged on, with a 95 % interval from the paired bootstrap. An error scores 0 and did not pass. ',
+    `p: McNemar’s test on passed and not passed, by ${names.join(' and ')}. `,
     rows.length > 1 && 'Intervals are not adjusted for the number of pairs; the last column is. ',
     pairing === 'best' && 'With so many agents, each is compared with the best one alone. ',
     'A large p does not show that two agents are equal: there may be too few cases to tell.',

@@ -45,7 +45,7 @@ function latencyPlot(agents) {
   const timed = agents.map((agent, i) => ({ ...agent, i })).filter(({ latency }) => latency !== null);
   if (timed.length === 0) return undefined;
   const draw = (width) => {
-    const area = { left: 52, top: 26, right: width - 16, bottom: HEIGHT - 46 };
+    const area = { left: 52, top: 26, right: width - 28, bottom: HEIGHT - 46 };
     const x = logScale(logDomain(timed.flatMap(({ latency }) => [latency.percentiles[1], latency.max])), [
       area.left,
       area.right,
@@ -163,7 +163,7 @@ function throughputPlot(agents, { binMs, totalMs, pauses, counts }) {
   const rates = counts.map((list) => list.map((number) => (number * 1_000) / binMs));
   const most = Math.max(...rates.flat(), 0.001);
   const draw = (width) => {
-    const area = { left: 52, top: 26, right: width - 16, bottom: HEIGHT - 46 };
+    const area = { left: 52, top: 26, right: width - 28, bottom: HEIGHT - 46 };
     const bins = counts[0]?.length ?? 1;
     const x = linearScale([0, bins * binMs], [area.left, area.right]);
     const y = linearScale([0, most * 1.05], [area.bottom, area.top]);
