@@ -43,7 +43,7 @@ export function failed(caseId: string, agent: string, draft: Partial<ResultDraft
 /** A manifest that fits the results. */
 export function manifestOf(results: readonly BenchResult[], part: Partial<RunManifest> = {}): RunManifest {
   const agents = part.agents ?? [...new Set(results.map(({ agent }) => agent))];
-  const repeats = part.repeats ?? Math.max(0, ...results.map(({ repeat }) => repeat)) + 1;
+  const repeats = part.repeats ?? results.reduce((most, { repeat }) => Math.max(most, repeat), 0) + 1;
   const cases = new Set(results.map(({ caseId }) => caseId)).size;
   const errors = results.filter(({ error }) => error).length;
   return {

@@ -306,9 +306,13 @@ describe('the report’s file', () => {
   });
 
   it('the configuration and paths of the machine - are not in it', async () => {
-    const dir = write([scored('a', 'x', 1)], { config: { agents: {}, hint: 'only-in-the-config' } });
+    const agents = {
+      x: { source: { kind: 'module', path: '/home/somebody/agents/mine.ts' }, hint: 'only-in-the-config' },
+    };
+    const dir = write([scored('a', 'x', 1)], { config: { agents } });
     const html = readFileSync((await makeReport(dir, {})).file, 'utf8');
-    expect(html).not.toContain('only-in-the-config');
+    expect(html).toContain('mine.ts');
+    expect(html).not.toMatch(/only-in-the-config|somebody/);
     expect(html).not.toContain('/somewhere/suite.jsonl');
     expect(html).not.toContain(directory.path);
   });

@@ -1,4 +1,5 @@
 /** Owns the figures of a report: the agents one by one, against each other, and what the plots draw. They cover every result of the run. */
+import { basename } from 'node:path';
 import type { AgentFigures, RunFigures } from './figures.ts';
 import { type PairComparison, type PairSide, comparePair } from './pairs.ts';
 import { type Interval, holm, meanInterval, quantile, wilsonInterval } from './statistics/index.ts';
@@ -21,7 +22,7 @@ export interface LatencySummary {
 
 export interface AgentSummary {
   readonly agent: string;
-  /** What the agent is: a model's id, a module's path, a built-in one; null when the manifest does not tell. */
+  /** What the agent is: a model's id, a module's file name, a built-in one; null when the manifest does not tell. */
   readonly source: string | null;
   readonly planned: number | null;
   readonly results: number;
@@ -233,7 +234,8 @@ export function sourceOf(config: unknown, agent: string): string | null {
   const { agents } = (config ?? {}) as { agents?: Record<string, { source?: Record<string, unknown> }> };
   const source = agents?.[agent]?.source;
   if (source?.['kind'] === 'builtin') return `builtin:${String(source['name'])}`;
-  if (source?.['kind'] === 'module') return String(source['path']);
+  // Its name alone: a report is passed on, and the path is this machine's.
+  if (source?.['kind'] === 'module') return basename(String(source['path']));
   if (source?.['kind'] !== 'model') return null;
   const { model } = (source['spec'] ?? {}) as { model?: unknown };
   return typeof model === 'string' ? model : null;

@@ -128,7 +128,7 @@ export function meanInterval(
 }
 
 /** Cases up to which an interval is drawn. */
-export const MAX_DRAWN = 10_000;
+export const MAX_DRAWN = 5_000;
 
 function ratio(draw: Int32Array, sums: Float64Array, counts: Float64Array): number {
   let sum = 0;
