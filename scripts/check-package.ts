@@ -216,6 +216,22 @@ async function main(): Promise<void> {
     await serve(folder, { echo: /hello there/, shout: /HELLO THERE/, alone: /HELLO THERE/ });
     step('serves a TypeScript configuration with a TypeScript agent of its user, on a thread and in a process');
 
+    writeFileSync(join(folder, 'suite.jsonl'), '{"input":"a","expected":"a"}\n');
+    run(
+      folder,
+      join(modules, '.bin/orrery'),
+      'bench',
+      'suite.jsonl',
+      '--agent',
+      'echo',
+      '--out',
+      'run',
+      '--fail-under',
+      '1',
+    );
+    assert.match(readFileSync(join(folder, 'run/report.html'), 'utf8'), /<\/html>\n$/);
+    step('runs a benchmark and writes its report');
+
     assert.deepEqual(snapshot(modules), before, 'nothing was written into node_modules');
   } finally {
     setWritable(temporary, true);

@@ -10,4 +10,4 @@ export { type GatedScore, readThreshold, scoresUnder } from './gate.ts';
 export { type Interval } from './statistics/index.ts';
 export { type AgentSummary, type Estimate, type PairSummary, type ReportSummary } from './summary.ts';
 export { compareRuns, writeJUnit, writeReport } from './thread.ts';
-export { REPORT_FILE, type ReportOptions, type WrittenReport } from './write.ts';
+export { type ReportOptions, type WrittenReport } from './write.ts';

@@ -12,7 +12,7 @@ export function drawDetails(row, agents) {
       'div',
       { class: 'asked' },
       block('Input', row.input),
-      row.expected && block(row.expected.length > 1 ? 'Expected, one of' : 'Expected', ...row.expected),
+      row.expected && block(row.expected.length > 1 ? 'Expected texts' : 'Expected', ...row.expected),
     ),
     el(
       'div',
