@@ -147,7 +147,7 @@ function columnsOf(agents) {
           {
             label: 'Spread',
             hint: 'Best score less worst',
-            class: 'spread',
+            class: 'number spread',
             numeric: true,
             value: ({ spread }) => spread,
           },
