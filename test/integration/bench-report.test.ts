@@ -211,6 +211,8 @@ describe('a report of the real command', () => {
     expect(above.code).toBe(0);
     const wrong = await run(['bench', 'report', 'real', '--fail-under', '80'], { cwd: directory.path });
     expect([wrong.code, wrong.stderr]).toEqual([2, expect.stringContaining('Expected a score from 0 to 1')]);
+    const stray = await run(['bench', 'report', 'real', '--rpm', '5'], { cwd: directory.path });
+    expect([stray.code, stray.stderr]).toEqual([2, expect.stringContaining('Expected no --rpm with bench report')]);
     const none = await run(['bench', 'report', 'nowhere'], { cwd: directory.path });
     expect([none.code, none.stderr]).toEqual([2, expect.stringContaining('has no run.json')]);
   });

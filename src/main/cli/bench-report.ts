@@ -29,13 +29,13 @@ export function addOutcomeOptions(command: Command): Command {
 
 /** Adds the commands that read what `orrery bench` wrote. */
 export function registerBenchReport(bench: Command): void {
-  // What follows the name of one of these is theirs, although `bench` has some of the same options.
-  bench.enablePositionalOptions();
   const report = bench
     .command('report')
     .argument('<dir>', "a run's directory")
     .description("make a run's report.html afresh, from what is there");
-  addJsonOption(addOutcomeOptions(report)).action(writeAgain);
+  addJsonOption(addOutcomeOptions(report)).action((dir: string, options: OutcomeOptions & JsonOption) =>
+    writeAgain(dir, withShared(bench, 'report', options, ['junit', 'failUnder', 'reportOutputChars', 'json'])),
+  );
   const compare = bench
     .command('compare')
     .argument('<runs...>', "runs' directories; the later ones are compared with the first")
@@ -45,7 +45,23 @@ export function registerBenchReport(bench: Command): void {
     .option('--list <n>', 'cases to list of those that changed (default: 20)')
     .option('--fail-under <score>', 'exit with 1 when an agent of a later run scores less (an error counts as 0)')
     .option('--max-regressions <n>', 'exit with 1 when more cases than these passed before and no longer do');
-  addJsonOption(compare).action(compareAll);
+  addJsonOption(compare).action((runs: readonly string[], options: CompareCommandOptions) =>
+    compareAll(runs, withShared(bench, 'compare', options, ['force', 'failUnder', 'json'])),
+  );
+}
+
+/**
+ * What `bench` has an option for is read by `bench`, though it stands behind the verb: what the verb has as well is taken from there, and
+ * anything else is told, since it would mean nothing.
+ */
+function withShared<T extends object>(bench: Command, verb: string, own: T, shared: readonly string[]): T {
+  const given = bench.opts();
+  const stray = Object.keys(given).find((name) => !shared.includes(name));
+  if (stray === undefined) return { ...own, ...given };
+  const option = stray.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+  throw new OrreryError('ORRERY_BENCH_INVALID', `Expected no --${option} with bench ${verb}`, {
+    hint: `See \`orrery bench ${verb} --help\`.`,
+  });
 }
 
 async function writeAgain(dir: string, options: OutcomeOptions & JsonOption): Promise<void> {

@@ -58,6 +58,7 @@ export function registerBench(program: Command): void {
     .option('--resume', 'go on with the run in --out: only what is missing is run')
     .option('--force', 'resume although the suite or the options changed')
     .option('--allow-code', 'let the scorer `code` run what agents write; that is no sandbox')
+    .option('--report', 'write report.html at the end, as is the default')
     .option('--no-report', 'write no report.html')
     .option('-c, --config <file>', 'the configuration file (default: found upward from here)');
   registerBenchReport(command);

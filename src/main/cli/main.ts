@@ -35,8 +35,6 @@ export function createProgram(): Command {
     .description('Hosts many LLM agents in one process and keeps them answering.')
     .version(VERSION, '-V, --version')
     .exitOverride()
-    // A verb's options are its own: those of `bench compare` are no options of `bench`.
-    .enablePositionalOptions()
     .showSuggestionAfterError()
     .configureHelp({ showGlobalOptions: false });
   for (const register of [
