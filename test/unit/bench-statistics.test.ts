@@ -192,6 +192,24 @@ describe('the bootstrap', () => {
     expect(Math.abs(corrected.high - 259.6)).toBeLessThan(8);
   });
 
+  // SciPy 1.17, `stats.bootstrap` of the mean with `method='BCa'` and 20,000 draws.
+  it.each([
+    [56, 60, 0.85, 0.9833],
+    [3, 40, 0.025, 0.2],
+    [50, 100, 0.4, 0.6],
+    [997, 1_000, 0.992, 0.999],
+  ])('the interval of %i passed of %i - is SciPy’s', (passed, cases, low, high) => {
+    const scores = Array.from({ length: cases }, (_, i) => (i < passed ? 1 : 0));
+    const found = meanInterval(
+      scores,
+      scores.map(() => 1),
+      { resamples: 20_000 },
+    );
+    // Scores of 0 and 1 make steps: the ends may lie one off.
+    expect(Math.abs((found?.low ?? 0) - low)).toBeLessThan(1 / cases + 1e-3);
+    expect(Math.abs((found?.high ?? 0) - high)).toBeLessThan(1 / cases + 1e-3);
+  });
+
   it('the same seed - gives the same interval, another one nearly', () => {
     const scores = Array.from({ length: 200 }, (_, i) => (i % 3 === 0 ? 1 : 0));
     const ones = scores.map(() => 1);
