@@ -15,7 +15,15 @@ import { formatMessage } from 'publint/utils';
 const ROOT = resolve(import.meta.dirname, '..');
 const START_MS = 30_000;
 const STOP_MS = 30_000;
-const NEEDED = ['package.json', 'README.md', 'LICENSE', 'dist/main/cli/bin.js', 'dist/main/web/index.html'];
+const NEEDED = [
+  'package.json',
+  'README.md',
+  'LICENSE',
+  'dist/main/cli/bin.js',
+  'dist/main/web/index.html',
+  'dist/main/bench/report/entry.js',
+  'dist/main/bench/report/page/index.html',
+];
 
 interface Manifest {
   readonly name: string;
@@ -207,6 +215,22 @@ async function main(): Promise<void> {
     writeProject(folder);
     await serve(folder, { echo: /hello there/, shout: /HELLO THERE/, alone: /HELLO THERE/ });
     step('serves a TypeScript configuration with a TypeScript agent of its user, on a thread and in a process');
+
+    writeFileSync(join(folder, 'suite.jsonl'), '{"input":"a","expected":"a"}\n');
+    run(
+      folder,
+      join(modules, '.bin/orrery'),
+      'bench',
+      'suite.jsonl',
+      '--agent',
+      'echo',
+      '--out',
+      'run',
+      '--fail-under',
+      '1',
+    );
+    assert.match(readFileSync(join(folder, 'run/report.html'), 'utf8'), /<\/html>\n$/);
+    step('runs a benchmark and writes its report');
 
     assert.deepEqual(snapshot(modules), before, 'nothing was written into node_modules');
   } finally {

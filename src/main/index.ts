@@ -28,12 +28,28 @@ export {
 } from './channels/index.ts';
 export {
   type AgentProgress,
+  type AgentSummary,
   type BenchOptions,
   type BenchProgress,
   type BenchReport,
   type BenchResult,
+  type ChangedCase,
+  type CompareOptions,
+  type CompareReport,
+  type ComparedSide,
+  type Estimate,
+  type Interval,
+  type PairSummary,
+  type ReportOptions,
+  type ReportSummary,
+  type RunComparison,
   type RunManifest,
+  type WrittenReport,
+  compareRuns,
+  comparisonMarkdown,
   runBench,
+  writeJUnit,
+  writeReport,
 } from './bench/index.ts';
 export { type LoadOptions, type LoadProgress, type LoadReport, type LoadTarget, runLoad } from './bench/load/index.ts';
 export { type ModelServer, type ModelServerOptions, type ModelStats, startModelServer } from './bench/model/index.ts';

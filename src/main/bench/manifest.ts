@@ -9,6 +9,9 @@ import type { ResolvedConfig, TokenPrice } from '../config/index.ts';
 import { VERSION } from '../ops/version.ts';
 import { invalid } from './errors.ts';
 
+/** In the run's directory. */
+export const MANIFEST_FILE = 'run.json';
+
 export interface RunManifest {
   readonly version: 1;
   readonly id: string;

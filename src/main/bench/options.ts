@@ -54,6 +54,10 @@ export interface BenchOptions {
   readonly scorerTimeoutMs?: number;
   /** Threads for scorers. Default: one for those that only compare, else one less than the cores, at most 4. */
   readonly scorerThreads?: number;
+  /** Writes `report.html` at the end, however the run ends. Default true. */
+  readonly report?: boolean;
+  /** Characters of each text that the report holds. Default 2,000. */
+  readonly reportOutputChars?: number;
   /** Ends the run in order: nothing new is asked, and what is under way is finished within `shutdown.drainMs`. */
   readonly signal?: AbortSignal;
   /** Hears of the run once it begins, and then a few times a second. */
@@ -102,6 +106,11 @@ const RULES: Readonly<Record<keyof BenchOptions, Rule>> = {
   allowCode: ['true or false', isFlag],
   scorerTimeoutMs: ms,
   scorerThreads: whole,
+  report: ['true or false', isFlag],
+  reportOutputChars: [
+    'a whole number from 0 to 1000000',
+    (v) => Number.isSafeInteger(v) && Number(v) >= 0 && Number(v) <= 1e6,
+  ],
   signal: ['an AbortSignal', isAny],
   onProgress: ['a function', (v) => typeof v === 'function'],
   log: ['a logger', isAny],

@@ -1,6 +1,9 @@
 /** Owns the shape of one line of `results.jsonl`. */
 import type { Score } from '../../protocol/scorers.ts';
 
+/** In the run's directory. */
+export const RESULTS_FILE = 'results.jsonl';
+
 export interface BenchResult {
   readonly caseId: string;
   readonly agent: string;

@@ -5,6 +5,7 @@
 import { mkdirSync, rmSync, rmdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { pino } from 'pino';
+import { messageOf } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
 import { type ResolvedConfig, type TokenPrice, loadConfig, resolveConfig } from '../config/index.ts';
 import { lockDataDir } from '../ops/lock.ts';
@@ -16,6 +17,7 @@ import { BenchHost, adaptConfig, checkAgents } from './host.ts';
 import { Lane } from './lane.ts';
 import { DoneSet, ResultsLedger, readResults } from './ledger.ts';
 import {
+  MANIFEST_FILE,
   type RunManifest,
   environmentOf,
   gitOf,
@@ -27,6 +29,8 @@ import {
 import { type BenchOptions, DEFAULT_CONCURRENCY, checkOptions } from './options.ts';
 import { Pipeline } from './pipeline.ts';
 import { priceOf } from './prices.ts';
+import { writeReport } from './report/index.ts';
+import { RESULTS_FILE } from './results.ts';
 import { checkResumable } from './resume.ts';
 import { readScorers } from './scorer-specs.ts';
 import { Scoring } from './scoring.ts';
@@ -36,14 +40,16 @@ import { type AgentProgress, Tracker } from './tracker.ts';
 
 /** What became of a run. */
 export interface BenchReport {
-  /** The run's directory, with `run.json` and `results.jsonl`. */
+  /** The run's directory, with `run.json`, `results.jsonl` and `report.html`. */
   readonly dir: string;
   readonly manifest: RunManifest;
   readonly agents: readonly AgentProgress[];
+  /** The path of `report.html`; null when none was wanted, or it could not be written: the run does not fail over that. */
+  readonly report: string | null;
+  /** Why there is no report, although one was wanted. */
+  readonly reportError?: string;
 }
 
-export const MANIFEST_FILE = 'run.json';
-export const RESULTS_FILE = 'results.jsonl';
 const RUNS_DIR = 'bench-runs';
 /** Of the host: its lock, and the cases of a module. */
 const DATA_DIR = 'data';
@@ -299,9 +305,24 @@ function stopOn(signal: AbortSignal | undefined, pipeline: Pipeline, host: Bench
   };
 }
 
-async function end({ dir, manifest }: Plan, tracker: Tracker, status: RunManifest['status']): Promise<BenchReport> {
+async function end(plan: Plan, tracker: Tracker, status: RunManifest['status']): Promise<BenchReport> {
+  const { dir, manifest } = plan;
   const endedAt = new Date().toISOString();
   const ended: RunManifest = { ...manifest, endedAt, status, totals: tracker.totals() };
   await writeManifest(join(dir, MANIFEST_FILE), ended);
-  return { dir, manifest: ended, agents: tracker.read(performance.now()) };
+  const agents = tracker.read(performance.now());
+  return { dir, manifest: ended, agents, ...(await reportOf(plan)) };
+}
+
+/** The results are what counts: a page that cannot be made is told of, and can be made later. */
+async function reportOf({ options, dir }: Plan): Promise<Pick<BenchReport, 'report' | 'reportError'>> {
+  if (options.report === false) return { report: null };
+  const { reportOutputChars: outputChars } = options;
+  try {
+    const { file } = await writeReport(dir, outputChars === undefined ? {} : { outputChars });
+    return { report: file };
+  } catch (error) {
+    options.log?.warn({ err: error, dir }, 'the report could not be written');
+    return { report: null, reportError: messageOf(error) };
+  }
 }

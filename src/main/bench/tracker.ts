@@ -9,6 +9,8 @@ export interface AgentProgress {
   /** Results that it has, those of earlier starts of the run included. */
   readonly done: number;
   readonly errors: number;
+  /** Results that have a score. */
+  readonly scored: number;
   /** The mean score so far; null while there is none. */
   readonly score: number | null;
   /** US dollars; null without a price. */
@@ -75,7 +77,7 @@ export class Tracker {
       const perSecond = seconds > 0 ? fresh / seconds : 0;
       const leftMs = perSecond > 0 ? ((this.#planned - done) * 1_000) / perSecond : null;
       const score = scored === 0 ? null : scores / scored;
-      return { agent, planned: this.#planned, done, errors, score, cost, perSecond, leftMs, failure };
+      return { agent, planned: this.#planned, done, errors, scored, score, cost, perSecond, leftMs, failure };
     });
   }
 

@@ -85,6 +85,10 @@ const SUITE_ONLY = [
   'force',
   'allowCode',
   'config',
+  'junit',
+  'failUnder',
+  'report',
+  'reportOutputChars',
 ] as const;
 const LOAD_ONLY = [
   'url',

@@ -2,13 +2,20 @@
 import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import { OrreryError } from '../../protocol/errors.ts';
-import type { BenchOptions, BenchReport } from '../bench/index.ts';
+import type { AgentProgress, BenchOptions, BenchReport, GatedScore } from '../bench/index.ts';
 import { type LoadCommandOptions, addLoadOptions, benchLoad, checkMode } from './bench-load.ts';
 import { registerBenchModel } from './bench-model.ts';
+import {
+  type OutcomeOptions,
+  addOutcomeOptions,
+  finishOutcome,
+  readGate,
+  registerBenchReport,
+} from './bench-report.ts';
 import { type JsonOption, addJsonOption, benchNumber, collect } from './options.ts';
 import { Exit, printJson, printLine, printTable } from './output.ts';
 
-interface BenchCommandOptions extends JsonOption, LoadCommandOptions {
+interface BenchCommandOptions extends JsonOption, LoadCommandOptions, OutcomeOptions {
   readonly config?: string;
   readonly agent?: readonly string[];
   readonly scorer?: readonly string[];
@@ -27,6 +34,8 @@ interface BenchCommandOptions extends JsonOption, LoadCommandOptions {
   readonly resume?: boolean;
   readonly force?: boolean;
   readonly allowCode?: boolean;
+  /** False with `--no-report`. */
+  readonly report?: boolean;
 }
 
 export function registerBench(program: Command): void {
@@ -51,16 +60,21 @@ export function registerBench(program: Command): void {
     .option('--resume', 'go on with the run in --out: only what is missing is run')
     .option('--force', 'resume although the suite or the options changed')
     .option('--allow-code', 'let the scorer `code` run what agents write; that is no sandbox')
+    .option('--report', 'write report.html at the end, as is the default')
+    .option('--no-report', 'write no report.html')
     .option('-c, --config <file>', 'the configuration file (default: found upward from here)');
-  addLoadOptions(addJsonOption(command)).action((suite: string | undefined, options: BenchCommandOptions) => {
-    checkMode({ ...options });
-    if (options.load === true) return benchLoad(suite, options);
-    if (suite !== undefined) return bench(suite, options);
-    throw new OrreryError('ORRERY_BENCH_INVALID', 'Expected a suite, got nothing', {
-      hint: 'Name a .jsonl or .csv file or a module, or drive load with --load.',
-    });
-  });
+  addLoadOptions(addJsonOption(addOutcomeOptions(command))).action(
+    (suite: string | undefined, options: BenchCommandOptions) => {
+      checkMode({ ...options });
+      if (options.load === true) return benchLoad(suite, options);
+      if (suite !== undefined) return bench(suite, options);
+      throw new OrreryError('ORRERY_BENCH_INVALID', 'Expected a suite, got nothing', {
+        hint: 'Name a .jsonl or .csv file or a module, or drive load with --load.',
+      });
+    },
+  );
   registerBenchModel(command);
+  registerBenchReport(command);
 }
 
 async function bench(suite: string, options: BenchCommandOptions): Promise<void> {
@@ -69,6 +83,7 @@ async function bench(suite: string, options: BenchCommandOptions): Promise<void>
     import('./bench-progress.ts'),
     import('../../lib/log.ts'),
   ]);
+  const gate = await readGate(options);
   const view = progressView(process.stderr);
   const stop = new AbortController();
   let dir = options.out;
@@ -93,10 +108,11 @@ async function bench(suite: string, options: BenchCommandOptions): Promise<void>
   view.end();
   if (options.json === true) printJson(report);
   else print(report);
+  await finishOutcome(report.dir, options, gate, report.agents.map(graded));
   if (report.manifest.status !== 'done') throw new Exit(1);
 }
 
-function print({ dir, manifest, agents }: BenchReport): void {
+function print({ dir, manifest, agents, report, reportError }: BenchReport): void {
   const rows = agents.map(({ agent, planned, done, errors, score, cost, perSecond }) => [
     agent,
     `${done}/${planned}`,
@@ -107,10 +123,16 @@ function print({ dir, manifest, agents }: BenchReport): void {
   ]);
   printTable(['AGENT', 'DONE', 'ERRORS', 'SCORE', 'COST', 'PER S'], rows);
   printLine(`Results: ${dir}`);
+  if (report !== null) printLine(`Report: ${report}`);
+  if (reportError !== undefined) printLine(`There is no report: ${reportError}`);
   for (const { agent, failure } of agents)
     if (failure !== undefined) printLine(`Agent ${agent} was given up: ${failure}`);
   if (manifest.status === 'cost-limit') printLine('Stopped at --max-cost.');
   if (manifest.status !== 'done') process.stdout.write(resumeHint(dir));
+}
+
+function graded({ agent, score, scored, errors }: AgentProgress): GatedScore {
+  return { agent, gradedScore: score === null ? null : (score * scored) / (scored + errors), errors };
 }
 
 /** The command as it was given, with what makes it go on. */
@@ -127,7 +149,7 @@ function quoted(text: string): string {
 }
 
 function readOptions(suite: string, options: BenchCommandOptions): BenchOptions {
-  const { config, agent, scorer, tag, out, resume, force, allowCode } = options;
+  const { config, agent, scorer, tag, out, resume, force, allowCode, report } = options;
   const numbers = {
     concurrency: benchNumber('--concurrency', options.concurrency),
     concurrencyTotal: benchNumber('--concurrency-total', options.concurrencyTotal),
@@ -139,6 +161,7 @@ function readOptions(suite: string, options: BenchCommandOptions): BenchOptions 
     limit: benchNumber('--limit', options.limit),
     turnTimeoutMs: benchNumber('--turn-timeout', options.turnTimeout),
     maxCost: benchNumber('--max-cost', options.maxCost),
+    reportOutputChars: benchNumber('--report-output-chars', options.reportOutputChars),
   };
   return {
     suite,
@@ -151,5 +174,6 @@ function readOptions(suite: string, options: BenchCommandOptions): BenchOptions 
     ...(resume === undefined ? {} : { resume }),
     ...(force === undefined ? {} : { force }),
     ...(allowCode === undefined ? {} : { allowCode }),
+    ...(report === undefined ? {} : { report }),
   };
 }
