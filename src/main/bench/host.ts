@@ -17,9 +17,12 @@ export interface AdaptOptions {
   readonly turnTimeoutMs?: number;
 }
 
+/** Milliseconds. No case comes twice, and a reply is in the results: what is kept longer only fills the heap of main. */
+const BRIEFLY = { dedupeRetentionMs: 1_000, replyRetentionMs: 1_000 };
+
 /**
- * Gives a configuration, as it was written, the defaults of a benchmark: one attempt, sessions in memory, agents that are restarted
- * however often. What it configures itself of these holds. The journal is in memory, for the results are the record; the
+ * Gives a configuration, as it was written, the defaults of a benchmark: one attempt, sessions in memory, ids and replies kept for a
+ * second, agents that are restarted however often. What it configures itself of these holds. The journal is in memory, for the results are the record; the
  * configured channels stay closed, and no rule routes, for every case names its agent.
  */
 export function adaptConfig(input: unknown, { dataDir, turnTimeoutMs }: AdaptOptions): unknown {
@@ -34,7 +37,7 @@ export function adaptConfig(input: unknown, { dataDir, turnTimeoutMs }: AdaptOpt
     defaultAgent: isObject(agents) ? Object.keys(agents)[0] : undefined,
     delivery:
       delivery === undefined || isObject(delivery)
-        ? { maxAttempts: 1, ...kept, journal: 'memory', ...(turnTimeoutMs === undefined ? {} : { turnTimeoutMs }) }
+        ? { ...BRIEFLY, maxAttempts: 1, ...kept, journal: 'memory', ...(turnTimeoutMs === undefined ? {} : { turnTimeoutMs }) }
         : delivery,
     sessions: sessions ?? { store: 'memory' },
     restarts: restarts === undefined || isObject(restarts) ? restartsOf(restarts ?? {}) : restarts,
