@@ -29,9 +29,9 @@ const SEED = option('seed', 1);
 
 const MINUTE = 60_000;
 const MB = 1_048_576;
-const WARM_UP = SHORT ? 0.5 : 0.4;
+const WARM_UP = 0.5;
 /** Times the even pace, in the warm-up. */
-const WARM_UP_PACE = SHORT ? 1 : 4;
+const WARM_UP_PACE = SHORT ? 1 : 6;
 const SAMPLE_MS = SHORT ? 500 : 2_000;
 /** Collections of garbage come more often than this. */
 const STRETCH_MS = SHORT ? 5_000 : 30_000;
