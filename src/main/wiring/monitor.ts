@@ -31,7 +31,7 @@ interface Watched {
 
 export class Monitor {
   readonly #options: MonitorOptions;
-  readonly #watched = new Map<Slot, Watched>();
+  readonly #watched = new WeakMap<Slot, Watched>();
   readonly #pending = new Set<NodeJS.Timeout>();
   readonly #zombies = new Set<Worker>();
   #timer: NodeJS.Timeout | undefined;

@@ -1,0 +1,125 @@
+/** Restarts agents whose code was edited, on real threads and processes: the new code beside the old, which finishes its turns. */
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { AgentConfig } from '../../src/main/config/input.ts';
+import { BALANCED, type HostUnderTest, actor, balance, eventually, settled, startHost } from '../support/host.ts';
+import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
+
+let files: TemporaryDirectory;
+
+beforeEach(() => {
+  files = temporaryDirectory();
+  writeHelper('one');
+  files.write(
+    'agents/edited.ts',
+    `import { existsSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
+import { VERSION } from './helper.ts';
+export default {
+  async *respond(turn) {
+    const { content } = turn.message;
+    while (content.startsWith('hold') && !existsSync(turn.metadata.gate)) await delay(5);
+    yield VERSION + ': ' + content;
+  },
+};
+`,
+  );
+});
+
+afterEach(() => files[Symbol.dispose]());
+
+/** The module's file stays the same: what it imports is edited. */
+function writeHelper(version: string): void {
+  files.write('agents/helper.ts', `export const VERSION = ${JSON.stringify(version)};\n`);
+}
+
+function edited(rest: AgentConfig = {}): AgentConfig {
+  return { use: `${files.path}/agents/edited.ts`, ...rest };
+}
+
+function slotsOf(host: HostUnderTest): readonly string[] {
+  return host.status.slots.filter(({ state }) => state.status === 'ready').map(({ slot }) => slot);
+}
+
+describe.each(['shared', 'dedicated', 'process'] as const)('edited code of a %s agent', (isolation) => {
+  test('swap - a restart answers with the new code while an old turn finishes on the old one', async () => {
+    await using host = await startHost({ agents: { edited: edited({ isolation }), neighbour: actor() } });
+    const held = host.outcome('edited', 'hold', 'long');
+    await eventually('it is under way', () => host.status.slots.some(({ running }) => running === 1));
+    writeHelper('two');
+    await host.supervisor.agents.restart('edited');
+    expect(await host.ask('edited', 'hello', 'other')).toBe('two: hello');
+    // The same session: its next turn begins when the running one has ended.
+    const next = host.outcome('edited', 'next', 'long');
+    expect(await host.ask('edited', 'again', 'other')).toBe('two: again');
+    expect(host.status.messages.pending).toBe(2);
+    host.open();
+    expect(await held).toEqual({ text: 'one: hold' });
+    expect(await next).toEqual({ text: 'two: next' });
+    const history = await host.supervisor.sessions.read('edited', 'test:long');
+    expect(history.map(({ content }) => content)).toEqual(['hold', 'one: hold', 'next', 'two: next']);
+    expect(host.status.messages).toMatchObject({ answered: 4, dead: 0, pending: 0 });
+    const own = isolation === 'shared' ? 'shared-edited' : 'edited+1';
+    await eventually('the old slot is gone', () => slotsOf(host).join() === `shared-0,shared-1,${own}`);
+  });
+
+  test('swap - new code that does not load is reported, and the old one goes on', async () => {
+    await using host = await startHost({ agents: { edited: edited({ isolation }), neighbour: actor() } });
+    const before = slotsOf(host);
+    files.write('agents/helper.ts', 'export const VERSION = ;\n');
+    await expect(host.supervisor.agents.restart('edited')).rejects.toMatchObject({ code: 'ORRERY_AGENT_LOAD' });
+    expect(await host.ask('edited', 'hello')).toBe('one: hello');
+    files.write('agents/helper.ts', 'export const VERSION = process.exit(3);\n');
+    await expect(host.supervisor.agents.restart('edited')).rejects.toMatchObject({ code: 'ORRERY_WORKER_EXITED' });
+    expect(await host.ask('edited', 'hello')).toBe('one: hello');
+    await eventually('nothing is left of it', () => slotsOf(host).join() === before.join());
+    writeHelper('three');
+    await host.supervisor.agents.restart('edited');
+    expect(await host.ask('edited', 'hello')).toBe('three: hello');
+    expect(host.status.agents.find(({ name }) => name === 'edited')?.restarts).toBe(0);
+  });
+});
+
+test('swap - under load nothing is lost, doubled or out of order', async () => {
+  await using host = await startHost({ agents: { edited: edited({ replicas: 2 }), neighbour: actor() } });
+  const heard = new Map<string, string[]>();
+  const running = new AbortController();
+  const talk = async (session: string): Promise<void> => {
+    const replies: string[] = [];
+    heard.set(session, replies);
+    for (let i = 0; !running.signal.aborted; i++) {
+      const pair = [`m${i}`, `n${i}`].map((text) => settled(host.ask('edited', text, session)));
+      for (const outcome of await Promise.all(pair))
+        replies.push('text' in outcome ? outcome.text : String(outcome.code));
+    }
+  };
+  const talks = Array.from({ length: 12 }, (_, i) => talk(`s${i}`));
+  for (const version of ['two', 'three', 'four']) {
+    writeHelper(version);
+    await host.supervisor.agents.restart('edited');
+  }
+  running.abort();
+  await Promise.all(talks);
+  for (const [session, replies] of heard) {
+    const order = ['one', 'two', 'three', 'four'];
+    const versions = replies.map((reply) => order.indexOf(reply.split(':')[0] ?? ''));
+    expect(versions).toEqual(versions.toSorted((a, b) => a - b));
+    const asked = Array.from({ length: replies.length / 2 }, (_, i) => [`m${i}`, `n${i}`]).flat();
+    expect(replies.map((reply) => reply.split(': ')[1])).toEqual(asked);
+    const history = await host.supervisor.sessions.read('edited', `test:${session}`, { maxMessages: 10_000 });
+    expect(history.filter(({ role }) => role === 'assistant').map(({ content }) => content)).toEqual(replies);
+  }
+  expect(host.status.messages).toMatchObject({ dead: 0, pending: 0 });
+  expect(balance(host.status)).toEqual(BALANCED);
+  await eventually('two threads are left beside the first', () => slotsOf(host).length === 4);
+});
+
+test('swap - an agent without code of its own takes a thread that is there', async () => {
+  await using host = await startHost({ agents: { echo: { use: 'builtin:echo' }, neighbour: actor() } });
+  for (let i = 0; i < 3; i++) {
+    await host.supervisor.agents.restart('echo');
+    expect(await host.ask('echo', `hello ${i}`)).toBe(`hello ${i}`);
+  }
+  expect(slotsOf(host)).toEqual(['shared-0', 'shared-1']);
+  const history = await host.supervisor.sessions.read('echo', 'test:alice');
+  expect(history).toHaveLength(6);
+});
