@@ -115,3 +115,12 @@ export class Monitor {
     return watched;
   }
 }
+
+/** Tells of a state that only a new process mends. */
+export function tooManyZombies(log: Logger, onFatal?: (error: OrreryError) => void): (zombies: number) => void {
+  return (zombies) => {
+    const message = `${zombies} killed threads live on: only a new process gets rid of them`;
+    log.fatal({ zombies }, message);
+    onFatal?.(new OrreryError('ORRERY_INTERNAL', message));
+  };
+}
