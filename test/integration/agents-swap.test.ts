@@ -17,6 +17,7 @@ import { VERSION } from './helper.ts';
 export default {
   async *respond(turn) {
     const { content } = turn.message;
+    if (content === 'exit' && turn.attempt < 2) process.exit(3);
     while (content.startsWith('hold') && !existsSync(turn.metadata.gate)) await delay(5);
     yield VERSION + ': ' + content;
   },
@@ -122,4 +123,31 @@ test('swap - an agent without code of its own takes a thread that is there', asy
   expect(slotsOf(host)).toEqual(['shared-0', 'shared-1']);
   const history = await host.supervisor.sessions.read('echo', 'test:alice');
   expect(history).toHaveLength(6);
+});
+
+test.each(['shared', 'dedicated'] as const)(
+  'swap - a %s agent that takes its new thread down is started there again, and commits',
+  async (isolation) => {
+    await using host = await startHost({ agents: { agent: actor({ isolation }), neighbour: actor() } });
+    expect(await host.ask('agent', 'say before')).toBe('before 1');
+    for (let i = 0; i < 2; i++) {
+      await host.supervisor.agents.restart('agent');
+      expect(await host.ask('agent', 'crash 2')).toBe('attempt 2.');
+      expect(await host.ask('agent', `say after ${i}`)).toBe(`after ${i} 1`);
+    }
+    expect(await host.supervisor.sessions.read('agent', 'test:alice')).toHaveLength(10);
+    expect(host.status.messages).toMatchObject({ dead: 0, pending: 0 });
+  },
+);
+
+test('swap - the slot where suspects are tried runs the new code too', async () => {
+  await using host = await startHost({ agents: { edited: edited(), neighbour: actor() } });
+  // Its first attempt exits, so that the second one is run apart.
+  expect(await host.ask('edited', 'exit')).toBe('one: exit');
+  expect(host.status.quarantine.runs).toBe(1);
+  writeHelper('two');
+  await host.supervisor.agents.restart('edited');
+  expect(await host.ask('edited', 'exit')).toBe('two: exit');
+  expect(host.status.quarantine.runs).toBe(2);
+  expect(host.status.messages).toMatchObject({ answered: 2, dead: 0 });
 });

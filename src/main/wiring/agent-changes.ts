@@ -140,7 +140,10 @@ export class AgentChanges {
 
   #inTurn(name: string, work: () => Promise<void>): Promise<void> {
     const last = this.#last.get(name) ?? Promise.resolve();
-    const done = last.then(work);
+    const done = last.then(() => {
+      if (this.#options.isStopping()) throw new OrreryError('ORRERY_DRAINING', 'The supervisor stops');
+      return work();
+    });
     const settled = done
       .catch(() => undefined)
       .then(() => {
