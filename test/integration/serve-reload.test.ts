@@ -1,9 +1,10 @@
 /** Runs `orrery serve` as a process, and has it take over edits: by the command, by SIGHUP, and by watching. */
-import { writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { ReloadReport, Status } from '../../src/main/api.ts';
-import { type Running, run, start } from '../support/commands.ts';
+import { BIN, type Running, run, start } from '../support/commands.ts';
 import { eventually } from '../support/host.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
@@ -138,6 +139,31 @@ describe('orrery reload', () => {
     writeFileSync(join(files.path, 'gate'), '');
     expect(await held).toBe('one hold');
   });
+});
+
+test('serve - a terminal that is closed ends the host, though its signal is that of a reload', async () => {
+  const command = [process.execPath, BIN, 'serve'].map((word) => `'${word}'`).join(' ');
+  const terminal = spawn('script', ['-qec', command, '/dev/null'], {
+    cwd: files.path,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let said = '';
+  terminal.stdout.on('data', (data: Buffer) => {
+    said += data.toString();
+  });
+  await eventually('it runs', () => said.includes('the supervisor runs'));
+  const [, pid] = /"pid":(\d+)/.exec(said) ?? [];
+  terminal.kill('SIGKILL');
+  await eventually('the host is gone', () => {
+    try {
+      process.kill(Number(pid), 0);
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  // It gave its directory back, which a kill does not.
+  expect(existsSync(join(files.path, '.orrery', 'supervisor.json'))).toBe(false);
 });
 
 describe('orrery serve --watch', () => {

@@ -11,6 +11,8 @@ import { duration, printLine } from './output.ts';
 
 /** The drain keeps the deadline itself; this ends a process in which even that hangs. */
 const WATCHDOG_EXTRA_MS = 1_500;
+/** What a shell makes of a program that SIGHUP ended. */
+const HANG_UP_CODE = 129;
 
 export function registerServe(program: Command): void {
   const command = program
@@ -88,8 +90,8 @@ function onSignals(log: Logger, hadTerminal: boolean, o: { reload: () => void; s
       log.info({ signal }, 'reading the configuration again');
       return o.reload();
     }
-    log.info({ signal }, 'the terminal is gone: draining');
-    o.stop();
+    // As it ends any program. Nothing can be logged any more, so that no drain could come to its end; what is unfinished is in the journal.
+    process.exit(HANG_UP_CODE);
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
