@@ -1,4 +1,5 @@
 /** Restarts agents whose code was edited, on real threads and processes: the new code beside the old, which finishes its turns. */
+import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { AgentConfig } from '../../src/main/config/input.ts';
 import { BALANCED, type HostUnderTest, actor, balance, eventually, settled, startHost } from '../support/host.ts';
@@ -150,4 +151,42 @@ test('swap - the slot where suspects are tried runs the new code too', async () 
   expect(await host.ask('edited', 'exit')).toBe('two: exit');
   expect(host.status.quarantine.runs).toBe(2);
   expect(host.status.messages).toMatchObject({ answered: 2, dead: 0 });
+});
+
+test('swap - many restarts leave no slots, and no owners in the session store, behind', async () => {
+  await using host = await startHost({ agents: { edited: edited(), neighbour: actor() } });
+  for (let i = 0; i < 8; i++) {
+    await host.supervisor.agents.restart('edited');
+    expect(await host.ask('edited', `hello ${i}`)).toBe(`one: hello ${i}`);
+    await eventually('the earlier one is gone', () => host.status.slots.length === 3);
+  }
+  expect(await host.supervisor.sessions.read('edited', 'test:alice')).toHaveLength(16);
+  const metrics = await host.supervisor.metrics();
+  expect(metrics.match(/^orrery_slot_ready\{/gm)).toHaveLength(3);
+  await host.supervisor.drain();
+  using store = new DatabaseSync(host.path('sessions.db'), { readOnly: true });
+  const owners = store.prepare('SELECT runtime FROM owners ORDER BY runtime').all();
+  expect(owners.map(({ runtime }) => runtime)).toEqual(['edited', 'edited~1', 'neighbour']);
+});
+
+test('swap - what waits behind a turn of the old code in any queue mode is answered once, by the new code', async () => {
+  await using host = await startHost({ agents: { edited: edited(), neighbour: actor() } });
+  const held = host.outcome('edited', 'hold', 'long');
+  await eventually('it is under way', () => host.status.slots.some(({ running }) => running === 1));
+  writeHelper('two');
+  await host.supervisor.agents.restart('edited');
+  const waiting = (['followup', 'collect', 'collect', 'steer'] as const).map((queue, i) =>
+    host.send('edited', `m${i}`, { namespace: 'test:long', queue }),
+  );
+  await eventually('all are accepted', () => host.status.messages.accepted === 5);
+  // This one ends the running turn, which begins again with it: on the new code, which waits for the gate as well.
+  const interrupting = host.send('edited', 'now', { namespace: 'test:long', queue: 'interrupt' });
+  await eventually('it is accepted', () => host.status.messages.accepted === 6);
+  host.open();
+  const first = await held;
+  const replies = await Promise.all([...waiting, interrupting]);
+  expect('text' in first && first.text).toMatch(/^(?:one|two): hold/);
+  for (const { message } of replies) expect(message.content).toMatch(/^two: /);
+  expect(host.status.messages).toMatchObject({ answered: 6, dead: 0, pending: 0 });
+  expect(balance(host.status)).toEqual(BALANCED);
 });
