@@ -229,9 +229,9 @@ export class DeliveryEngine {
     this.#slots.delete(slot);
   }
 
-  /** Whether an agent has messages that no turn has answered yet. */
+  /** Whether an agent has messages that no turn has answered yet, those included that the journal is about to have. */
   isBusy(agent: string): boolean {
-    return this.#ledger.has((delivery) => delivery.agent === agent && !delivery.over);
+    return this.#mailboxes.isBusy(agent);
   }
 
   /** Takes back what was with a slot that ended, and says what that shows of whose doing it was. */

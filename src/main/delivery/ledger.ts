@@ -74,11 +74,6 @@ export class Ledger {
     return undefined;
   }
 
-  has(test: (delivery: Delivery) => boolean): boolean {
-    for (const delivery of this.#deliveries.values()) if (test(delivery)) return true;
-    return false;
-  }
-
   /** In order of acceptance: what a session's sender hears of them keeps the order of its messages. */
   inOrder(): readonly Delivery[] {
     return [...this.#deliveries.values()].toSorted((a, b) => a.number - b.number);
