@@ -88,8 +88,9 @@ export class Watch implements Disposable {
     }
     this.#unsettled = new Map();
     if (edited.size === 0 || this.#closed) return;
+    const began = Date.now();
     await this.#takeOver(edited);
-    await this.#list();
+    await this.#list(began);
   }
 
   async #takeOver(edited: ReadonlySet<string>): Promise<void> {
@@ -116,8 +117,11 @@ export class Watch implements Disposable {
     }
   }
 
-  /** Finds the files anew: an edit may have brought others. What is known of a file stays. */
-  async #list(): Promise<void> {
+  /**
+   * Finds the files anew: an edit may have brought others. What is known of a file stays. One that is new here and was written since
+   * `began` (Unix time in milliseconds) may have been loaded as it was before: it counts as edited.
+   */
+  async #list(began: number = Infinity): Promise<void> {
     const { supervisor, file } = this.#options;
     const modules = supervisor.agents.list().filter(({ source }) => isAbsolute(source));
     const agents = new Map<string, readonly string[]>();
@@ -125,10 +129,19 @@ export class Watch implements Disposable {
     this.#sources = { config: file === undefined ? [] : await localFiles(file), agents };
     const known = new Map<string, Print>();
     for (const path of [...this.#sources.config, ...[...agents.values()].flat()]) {
-      known.set(path, this.#known.get(path) ?? { stamp: await stampOf(path), hash: await hashOf(path) });
+      known.set(path, this.#known.get(path) ?? (await printOf(path, began)));
     }
     this.#known = known;
   }
+}
+
+/** File systems may keep time in steps of some milliseconds. */
+const TIME_STEP_MS = 20;
+
+async function printOf(path: string, began: number): Promise<Print> {
+  const { ctimeMs } = (await stat(path).catch(() => undefined)) ?? { ctimeMs: 0 };
+  if (ctimeMs >= began - TIME_STEP_MS) return { stamp: '', hash: '' };
+  return { stamp: await stampOf(path), hash: await hashOf(path) };
 }
 
 async function stampOf(path: string): Promise<string> {
