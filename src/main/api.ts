@@ -6,14 +6,18 @@ import type {
   InboundMessage,
   SlotState,
   StoredMessage,
+  WireError,
 } from '../protocol/index.ts';
 import type { AgentRef, ChannelManager } from './channels/manager.ts';
+import type { NameChanges } from './config/diff.ts';
+import type { OrreryConfig } from './config/input.ts';
 import type { AccountSnapshot } from './delivery/account.ts';
 import type { DeadLetter } from './delivery/journal.ts';
 import type { QuarantineSnapshot } from './delivery/quarantine.ts';
 
 export type { AccountSnapshot } from './delivery/account.ts';
 export type { DeadLetter } from './delivery/journal.ts';
+export type { NameChanges } from './config/diff.ts';
 export type { QuarantineSnapshot } from './delivery/quarantine.ts';
 
 export interface AgentStatus {
@@ -98,6 +102,31 @@ export interface DrainReport {
   readonly durationMs: number;
 }
 
+/** What became of another configuration. Names are those of the new one, and for what is gone of the one before. */
+export interface ReloadReport {
+  /** The file that was read; absent for a configuration that was handed over. */
+  readonly file?: string;
+  readonly agents: NameChanges;
+  readonly channels: NameChanges;
+  /** The rules were replaced. */
+  readonly routing: boolean;
+  /** The new default agent, where it is another one. */
+  readonly defaultAgent?: string;
+  /** Paths of keys, such as `workers.threads`, that were changed and that only a new process takes over; the running values stay. */
+  readonly needsRestart: readonly string[];
+  /** What did not start in its new form; what was before goes on, and the next reload tries again. */
+  readonly failed: readonly ReloadFailure[];
+  /** What is odd about the new configuration, but no error. */
+  readonly warnings: readonly string[];
+  readonly durationMs: number;
+}
+
+export interface ReloadFailure {
+  readonly kind: 'agent' | 'channel';
+  readonly name: string;
+  readonly error: WireError;
+}
+
 export interface Readiness {
   readonly ready: boolean;
   readonly reasons: readonly string[];
@@ -105,7 +134,11 @@ export interface Readiness {
 
 export interface Agents {
   list(): readonly AgentStatus[];
-  /** Restarts every replica: running turns end first. Rejects with `ORRERY_AGENT_UNKNOWN`, or with what its start threw. */
+  /**
+   * Starts every replica anew, one after another, with the code as it is now: a module in a new thread, or process. New turns go there once it
+   * serves, while those under way end where they run; a session's next turn waits for them. Rejects with `ORRERY_AGENT_UNKNOWN`, or with what
+   * its start threw, and then what served before goes on.
+   */
   restart(name: string): Promise<AgentStatus>;
 }
 
@@ -155,6 +188,13 @@ export interface Supervisor extends AsyncDisposable {
   start(): Promise<void>;
   status(): Status;
   readiness(): Readiness;
+  /**
+   * Takes over another configuration: the one given, or what its file holds now. Only what differs is touched. Resolves when it is in force.
+   * Rejects with the code of what is wrong (`ORRERY_CONFIG_INVALID`...) and changes nothing then; with `ORRERY_STARTING`, `ORRERY_DRAINING` and
+   * `ORRERY_CLOSED` while it does not run; without an argument, for a supervisor that was made from an object, with `ORRERY_UNSUPPORTED`. Reloads
+   * run one at a time; those that come during one share the next, with the latest configuration.
+   */
+  reload(config?: OrreryConfig): Promise<ReloadReport>;
   /** Refuses new messages, finishes accepted ones until the deadline, stops agents, then closes. Idempotent. */
   drain(o?: { timeoutMs?: number }): Promise<DrainReport>;
   /** Resolves with the report once the supervisor was drained, by whomever: its user, a command, the gateway. */

@@ -15,6 +15,7 @@ import type {
   DeadLetters,
   DrainReport,
   Readiness,
+  ReloadReport,
   Sessions,
   Status,
   Supervisor,
@@ -27,7 +28,7 @@ import { type DataDirLock, lockDataDir } from './ops/lock.ts';
 import { LoopDelay } from './ops/loop-delay.ts';
 import { Metrics } from './ops/metrics.ts';
 import { VERSION } from './ops/version.ts';
-import { Pool, rendezvous, type SlotEvents } from './pool/index.ts';
+import { Pool, rendezvous } from './pool/index.ts';
 import { adaptersFor } from './wiring/adapters.ts';
 import { HostedAgents } from './wiring/agents.ts';
 import { HostedChannels } from './wiring/channels.ts';
@@ -35,25 +36,17 @@ import { gatewayHostOf } from './wiring/gateway-host.ts';
 import { loadImages } from './wiring/images.ts';
 import { Injection } from './wiring/injection.ts';
 import { journalOf } from './wiring/journal.ts';
-import { Monitor } from './wiring/monitor.ts';
+import { Monitor, tooManyZombies } from './wiring/monitor.ts';
 import { Recovery } from './wiring/recovery.ts';
 import { HostedSessions, sessionsTaskOf } from './wiring/sessions.ts';
+import type { SupervisorOptions } from './wiring/options.ts';
+import { Reloads } from './wiring/reloads.ts';
+import { slotEventsOf } from './wiring/slot-events.ts';
 import { readinessOf, statusOf } from './wiring/status.ts';
 import { LazyTokenPool } from './wiring/tokens.ts';
 import { within } from './wiring/within.ts';
 
-export interface SupervisorOptions {
-  /** Relative paths of the configuration start here. Default: the working directory. */
-  readonly dir?: string;
-  /** A configuration that was checked already; `config` is not read then. */
-  readonly resolved?: ResolvedConfig;
-  /** The caller has the data directory's lock already. Default: the supervisor takes it where it keeps anything on disk. */
-  readonly locked?: boolean;
-  /** Default: silent. */
-  readonly log?: Logger;
-  /** Hears of a state that only a new process mends: threads that native code holds. Default: an error in the log. */
-  readonly onFatal?: (error: OrreryError) => void;
-}
+export type { SupervisorOptions } from './wiring/options.ts';
 
 /** How long turns that were aborted, and errors on their way to their senders, are waited for, in milliseconds. */
 const ABORT_GRACE_MS = 1_000;
@@ -84,6 +77,7 @@ class Host implements Supervisor {
   readonly #agents: HostedAgents;
   readonly sessions: Sessions;
   readonly #channels: HostedChannels;
+  readonly #reloads: Reloads;
   readonly #monitor: Monitor;
   readonly #metrics: Metrics;
   readonly #loopDelay = new LoopDelay();
@@ -121,7 +115,11 @@ class Host implements Supervisor {
       images: () => this.#images,
       children: new ChildrenFile(config.dataDir, log),
       workerLog: { ...config.log, level: log.isLevelEnabled('fatal') ? config.log.level : 'silent' },
-      events: this.#slotEvents(),
+      events: slotEventsOf(
+        () => this.#agents,
+        () => this.#engine,
+        log,
+      ),
       log,
       // A thread that comes up after a crash loads its code in half the time when it was compiled before.
       env: { NODE_COMPILE_CACHE: join(config.dataDir, 'compile-cache'), ...process.env },
@@ -150,7 +148,12 @@ class Host implements Supervisor {
     this.#agents = new HostedAgents({ config, pool: this.#pool, engine: this.#engine, log, random: Math.random });
     this.sessions = new HostedSessions(this.#agents, this.#pool, config.sessions.store);
     this.#tokens = new LazyTokenPool();
-    const gatewayHost = gatewayHostOf(this, this.#tokens, config.defaultAgent, () => this.drain());
+    const gatewayHost = gatewayHostOf(
+      this,
+      this.#tokens,
+      () => this.#reloads.config.defaultAgent,
+      () => this.drain(),
+    );
     this.#channels = new HostedChannels({
       configs: config.channels,
       routing: config.routing,
@@ -161,6 +164,14 @@ class Host implements Supervisor {
       log,
       create: adaptersFor({ gatewayHost, dataDir: config.dataDir, log }),
       shutdownTimeoutMs: shutdown.drainMs,
+    });
+    this.#reloads = new Reloads({
+      config,
+      agents: this.#agents,
+      channels: this.#channels,
+      log,
+      state: () => this.#state,
+      load: options.load,
     });
     this.#recovery = new Recovery({
       engine: this.#engine,
@@ -178,14 +189,7 @@ class Host implements Supervisor {
       lookMs: workers.heartbeatLookMs,
       killAfterMs: workers.killAfterMs,
       log,
-      onTooManyZombies: (zombies) => {
-        const error = new OrreryError(
-          'ORRERY_INTERNAL',
-          `${zombies} killed threads live on: only a new process gets rid of them`,
-        );
-        log.fatal({ zombies }, error.message);
-        onFatal?.(error);
-      },
+      onTooManyZombies: tooManyZombies(log, onFatal),
     });
     this.#injection = new Injection({
       intake: this.#intake,
@@ -250,7 +254,7 @@ class Host implements Supervisor {
 
   status(): Status {
     return statusOf({
-      config: this.#config,
+      config: this.#reloads.config,
       state: this.#state,
       startedAt: this.#startedAt,
       slots: this.#pool.slots,
@@ -262,6 +266,10 @@ class Host implements Supervisor {
       zombies: this.#monitor.zombies,
       loopDelayMs: this.#loopDelay.read(),
     });
+  }
+
+  reload(config?: OrreryConfig): Promise<ReloadReport> {
+    return this.#reloads.reload(config);
   }
 
   readiness(): Readiness {
@@ -377,17 +385,6 @@ class Host implements Supervisor {
     } catch (error) {
       this.#log.error({ err: error }, 'the journal could not be closed in order');
     }
-  }
-
-  #slotEvents(): SlotEvents {
-    return {
-      ready: (slot) => this.#agents.slotReady(slot),
-      exited: (slot, end) => this.#agents.slotExited(slot, end),
-      outcomes: (slot, outcomes) => this.#engine.outcomesOf(slot.number, outcomes),
-      delta: (slot, turn, text) => this.#engine.delta(slot.number, turn, text),
-      changed: (slot) =>
-        this.#log.debug({ slot: slot.label, state: slot.state.status, generation: slot.generation }, 'slot'),
-    };
   }
 
   #checkStarting(): void {

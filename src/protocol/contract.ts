@@ -53,6 +53,11 @@ export interface AgentSpec {
   readonly env: Readonly<Record<string, string>>;
   /** Unique in the process and at least 1: a dying thread can still say it in one shared word. */
   readonly number: number;
+  /**
+   * Whom the session store takes for the owner, where that is not the runtime itself. A start takes over from every earlier one of the same
+   * owner; one that follows another without a pause has an owner of its own, so that the turns of both commit.
+   */
+  readonly owner?: string;
 }
 
 export type AgentStartResult =
@@ -88,7 +93,8 @@ export interface AgentHostContract {
 /** Deadlines of the calls above, in milliseconds; `Infinity` where only the slot's end may cut the call. */
 export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> = {
   startAgents: 60_000,
-  stopAgents: 30_000,
+  // As long as its turns may run; the heartbeat ends a slot that hangs.
+  stopAgents: Infinity,
   // Its answer carries outcomes, which must never be dropped for coming late; the heartbeat ends a slot that hangs.
   dispatch: Infinity,
   collect: Infinity,
@@ -98,7 +104,8 @@ export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> 
   history: 10_000,
   clearSession: 10_000,
   listSessions: 10_000,
-  stop: 60_000,
+  // Whoever calls it kills the slot at a time of its own.
+  stop: Infinity,
 };
 
 /** How a worker logs; `fd` is standard output unless it is 2. */

@@ -101,11 +101,11 @@ export class AgentHost implements AgentHostContract {
     const results: AgentStartResult[] = [];
     let epochs: ReadonlyMap<RuntimeId, number>;
     try {
-      epochs = this.#parts.sessions.own(specs.map(({ runtime }) => runtime));
+      epochs = this.#parts.sessions.own(specs.map(ownerOf));
     } catch (error) {
       return specs.map(({ runtime }) => ({ runtime, ok: false, error: toWire(error) }));
     }
-    for (const spec of specs) results.push(await this.#start(spec, epochs.get(spec.runtime) ?? 0));
+    for (const spec of specs) results.push(await this.#start(spec, epochs.get(ownerOf(spec)) ?? 0));
     return results;
   }
 
@@ -282,7 +282,7 @@ export class AgentHost implements AgentHostContract {
   #begin(request: TurnRequest, window: ReceiptWindow, offered: readonly JoinedMessage[] = NOTHING_OFFERED): void {
     const place = this.#countBegun();
     const runtime = this.#runtimes.get(request.runtime);
-    if (!runtime || this.#stopped) {
+    if (!runtime || runtime.stopping || this.#stopped) {
       const error = new OrreryError('ORRERY_SLOT_NOT_READY', `Agent ${request.runtime} is not running in this slot`);
       this.#settle({ turn: request.turn, error: toWire(error), streamed: false }, window);
       return;
@@ -357,4 +357,8 @@ export class AgentHost implements AgentHostContract {
     this.#tellRunning();
     return outcomes;
   }
+}
+
+function ownerOf({ owner, runtime }: AgentSpec): RuntimeId {
+  return owner ?? runtime;
 }

@@ -66,6 +66,10 @@ export class AgentRuntime implements TurnOwner {
   get running(): number {
     return this.#running.size;
   }
+  /** It was told to stop: a turn that comes now is somebody else's. */
+  get stopping(): boolean {
+    return this.#stopped !== undefined;
+  }
 
   async start(): Promise<void> {
     try {

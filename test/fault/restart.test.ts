@@ -161,29 +161,34 @@ describe.each(['shared', 'dedicated'] as const)('restart policies of a %s agent'
 });
 
 describe.each(['shared', 'dedicated'] as const)('restarts by hand of a %s agent', (isolation) => {
-  test('restart - it waits for the turns under way, and what comes meanwhile waits for it', async () => {
+  test('restart - turns under way end where they run, and what comes meanwhile need not wait for them', async () => {
     await using host = await startHost({ agents: { busy: actor({ isolation }), neighbour: actor() } });
     const held = [1, 2].map((i) => host.outcome('busy', 'hold', `s${i}`));
     await eventually('they are under way', () => host.lines().length === 2);
     expect(statesOf(host, 'busy')).toEqual(['busy']);
-    const restarted = host.supervisor.agents.restart('busy');
-    const later = host.outcome('busy', 'say later');
+    await host.supervisor.agents.restart('busy');
+    expect(await host.outcome('busy', 'say later')).toEqual({ text: 'later 1' });
     // The neighbour is none the wiser.
     expect(await host.outcome('neighbour', 'say hello')).toEqual({ text: 'hello 1' });
     host.open();
     expect(await Promise.all(held)).toEqual([{ text: 'held 1' }, { text: 'held 1' }]);
-    await restarted;
-    expect(await later).toEqual({ text: 'later 1' });
     expect(host.lines().filter((line) => line.includes('begin hold'))).toHaveLength(2);
     expect(host.status.messages).toMatchObject({ answered: 4, dead: 0, pending: 0 });
   });
 
-  test('restart - every replica is restarted, its stop before its start, and two calls at once both end', async () => {
+  test('restart - every replica is started before the one before it stops, and two calls at once both end', async () => {
     await using host = await startHost({ agents: { agent: lifecycle({ isolation, replicas: 2 }), well: actor() } });
     await Promise.all([host.supervisor.agents.restart('agent'), host.supervisor.agents.restart('agent')]);
     expect(statesOf(host, 'agent')).toEqual(['idle', 'idle']);
     for (const runtime of ['agent', 'agent#2']) {
-      expect(lifecycleOf(runtime)).toEqual(['start', 'stop', 'stopped', 'start']);
+      const lines = await eventually('the earlier ones stopped', () => {
+        const all = lifecycleOf(runtime);
+        return all.filter((line) => line === 'stopped').length === 2 && all;
+      });
+      // The second call may have begun after the first one had read the module: it gets a start of its own.
+      expect(lines.slice(0, 2)).toEqual(['start', 'start']);
+      expect(lines.filter((line) => line === 'start')).toHaveLength(3);
+      expect(lines.filter((line) => line === 'stop')).toHaveLength(2);
     }
     const replies = await Promise.all(Array.from({ length: 20 }, (_, i) => host.ask('agent', 'x', `s${i}`)));
     expect(new Set(replies)).toEqual(new Set(['agent: x', 'agent#2: x']));

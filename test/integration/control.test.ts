@@ -71,6 +71,7 @@ describe('control socket', () => {
     expect(await control.status()).toEqual(supervisor.status());
     expect(await control.restartAgent('echo')).toEqual(supervisor.status().agents[0]);
     expect(await control.restartChannel('web')).toEqual(supervisor.status().channels[0]);
+    expect(await control.reload()).toEqual(await supervisor.reload());
     expect(await control.deadLetters()).toEqual(await supervisor.deadLetters.list());
     expect((await control.deadLetter('d-1')).inbound.message.content).toBe('the lost words');
     expect((await control.replayDeadLetter('d-1')).agent).toBe('broken');
@@ -78,7 +79,7 @@ describe('control socket', () => {
     await expect(control.replayDeadLetter('x')).rejects.toMatchObject({ code: 'ORRERY_NOT_FOUND' });
     await expect(control.dropDeadLetter('x')).rejects.toMatchObject({ code: 'ORRERY_NOT_FOUND' });
     expect(await control.drain({ timeoutMs: 7 })).toEqual({ clean: true, answered: 2, unfinished: 0, durationMs: 5 });
-    expect(supervisor.calls).toEqual(['drain 7']);
+    expect(supervisor.calls).toEqual(['reload', 'reload', 'drain 7']);
   });
 
   it('errors - keep their code and message', async () => {

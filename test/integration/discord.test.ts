@@ -280,6 +280,17 @@ describe('connections', () => {
     expect(contents(recorder)).toEqual(['heard']);
   });
 
+  test('discord - gives up what does not come back in time, though the library tries again and again within it', async () => {
+    // More than two of its attempts, which come half a second apart.
+    const { server, channel, recorder } = await setUp({ resumeMs: 1_200 });
+    await channel.connect(recorder.ctx);
+    server.gateway.down = true;
+    server.gateway.drop();
+    expect((await recorder.closed.next()).cause).toMatchObject({
+      message: expect.stringContaining('did not come back'),
+    });
+  });
+
   test('discord - gives up what does not come back in time, and leaves no connection behind', async () => {
     const { server, channel, recorder } = await setUp({ resumeMs: 50 });
     await channel.connect(recorder.ctx);

@@ -92,6 +92,19 @@ export function fakeSupervisor(o: { readonly clean?: boolean; readonly url?: str
       return drained.promise;
     },
     drained: () => drained.promise,
+    reload() {
+      calls.push('reload');
+      return Promise.resolve({
+        file: '/etc/orrery.json',
+        agents: { added: ['new'], changed: [], removed: [] },
+        channels: { added: [], changed: ['web'], removed: [] },
+        routing: true,
+        needsRestart: ['workers.threads'],
+        failed: [],
+        warnings: [],
+        durationMs: 3,
+      });
+    },
     close() {
       calls.push('close');
       state = 'closed';

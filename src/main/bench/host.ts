@@ -37,7 +37,13 @@ export function adaptConfig(input: unknown, { dataDir, turnTimeoutMs }: AdaptOpt
     defaultAgent: isObject(agents) ? Object.keys(agents)[0] : undefined,
     delivery:
       delivery === undefined || isObject(delivery)
-        ? { ...BRIEFLY, maxAttempts: 1, ...kept, journal: 'memory', ...(turnTimeoutMs === undefined ? {} : { turnTimeoutMs }) }
+        ? {
+            ...BRIEFLY,
+            maxAttempts: 1,
+            ...kept,
+            journal: 'memory',
+            ...(turnTimeoutMs === undefined ? {} : { turnTimeoutMs }),
+          }
         : delivery,
     sessions: sessions ?? { store: 'memory' },
     restarts: restarts === undefined || isObject(restarts) ? restartsOf(restarts ?? {}) : restarts,

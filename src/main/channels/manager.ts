@@ -42,7 +42,7 @@ export interface AcceptOptions {
 export interface ChannelHost {
   /** Routes and accepts a message; `agents` is undefined until `setAgents`, when the default agent alone is there. */
   accept(inbound: InboundMessage, o: AcceptOptions): Promise<Accepted>;
-  /** Aborts the manager's turns under way; their deliveries stay in the journal. */
+  /** Hears that the manager's turns did not end in time: it may abort them, and their deliveries stay in the journal, or let them go on. */
   abort(manager: ChannelManager): void | Promise<void>;
   /** Resolves when no delivery of the manager is under way: each was answered, is dead, or was aborted. */
   settled(manager: ChannelManager): Promise<void>;
@@ -260,7 +260,7 @@ export class ChannelManager {
   async #endTurns(timeoutMs: number): Promise<void> {
     const host = this.#host;
     if (host === undefined || (await settledWithin(host.settled(this), timeoutMs, this.#clock))) return;
-    this.#log.warn({ channel: this.#name, timeoutMs }, 'turns did not end in time and are aborted');
+    this.#log.warn({ channel: this.#name, timeoutMs }, 'turns did not end in time');
     // The next connection must not open over turns of this one that still run, so that they are waited for again.
     const aborted = async (): Promise<void> => {
       await host.abort(this);

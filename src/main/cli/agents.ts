@@ -26,7 +26,10 @@ export function registerAgents(program: Command): void {
         );
     },
   );
-  const restart = agents.command('restart').argument('<name>').description('restart an agent; running turns end first');
+  const restart = agents
+    .command('restart')
+    .argument('<name>')
+    .description('start an agent anew, with its code as it is now; running turns end where they run');
   addJsonOption(addConfigOptions(restart)).action(async (name: string, options: ConfigOptions & JsonOption) => {
     const agent = await (await runningSupervisor(options)).restartAgent(name);
     if (options.json === true) printJson(agent);

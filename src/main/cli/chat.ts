@@ -179,7 +179,7 @@ async function start(options: ChatOptions, create: CreateSupervisor | undefined)
   const loaded = await loadConfig(loadOptions(options));
   const level = process.env['ORRERY_LOG_LEVEL'] ? loaded.log.level : 'error';
   const config = { ...loaded, channels: {}, log: { level, pretty: isatty(2), fd: 2 } } as const;
-  const host = await startHost(config, createLogger(config.log), create);
+  const host = await startHost(config, createLogger(config.log), create === undefined ? {} : { create });
   return {
     description: 'on a supervisor of its own',
     status: () => Promise.resolve(host.supervisor.status()),

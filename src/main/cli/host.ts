@@ -9,8 +9,18 @@ import { VERSION } from '../ops/version.ts';
 
 export type CreateSupervisor = (
   config: ResolvedConfig,
-  o: { readonly log: Logger; readonly onFatal: (error: OrreryError) => void },
+  o: {
+    readonly log: Logger;
+    readonly onFatal: (error: OrreryError) => void;
+    readonly load?: () => Promise<ResolvedConfig>;
+  },
 ) => Promise<Supervisor>;
+
+export interface HostOptions {
+  /** Reads the configuration again. Default: it cannot be read again. */
+  readonly load?: () => Promise<ResolvedConfig>;
+  readonly create?: CreateSupervisor;
+}
 
 export interface Host {
   readonly supervisor: Supervisor;
@@ -35,7 +45,7 @@ export const createRealSupervisor: CreateSupervisor = async (config, o) => {
 export async function startHost(
   config: ResolvedConfig,
   log: Logger,
-  create: CreateSupervisor = createRealSupervisor,
+  { load, create = createRealSupervisor }: HostOptions = {},
 ): Promise<Host> {
   const lock = await lockDataDir(config.dataDir, VERSION, log);
   let supervisor: Supervisor | undefined;
@@ -50,7 +60,7 @@ export async function startHost(
   }
 
   try {
-    const created = await create(config, { log, onFatal: ended.reject });
+    const created = await create(config, { log, onFatal: ended.reject, ...(load === undefined ? {} : { load }) });
     supervisor = created;
     // Idempotent: everybody gets the first one's report, whoever asked for the drain.
     const stop = (o: { readonly timeoutMs?: number } = {}): Promise<DrainReport> => created.drain(o);

@@ -9,6 +9,7 @@ import { registerDeadLetters } from './dead-letters.ts';
 import { registerDrain } from './drain.ts';
 import { registerInit } from './init.ts';
 import { exitCodeOf, printError } from './output.ts';
+import { registerReload } from './reload.ts';
 import { registerServe } from './serve.ts';
 import { registerStatus } from './status.ts';
 import { registerTokens } from './tokens.ts';
@@ -45,6 +46,7 @@ export function createProgram(): Command {
     registerChannels,
     registerAgents,
     registerDeadLetters,
+    registerReload,
     registerDrain,
     registerTokens,
     registerBench,

@@ -1,4 +1,5 @@
 /** Owns `orrery serve`: the supervisor in the foreground, and what signals and unexpected errors do to it. */
+import { closeSync, openSync } from 'node:fs';
 import { isatty } from 'node:tty';
 import type { Command } from 'commander';
 import type { Logger } from 'pino';
@@ -10,6 +11,8 @@ import { duration, printLine } from './output.ts';
 
 /** The drain keeps the deadline itself; this ends a process in which even that hangs. */
 const WATCHDOG_EXTRA_MS = 1_500;
+/** What a shell makes of a program that SIGHUP ended. */
+const HANG_UP_CODE = 129;
 
 export function registerServe(program: Command): void {
   const command = program
@@ -17,11 +20,16 @@ export function registerServe(program: Command): void {
     .description('run the supervisor in the foreground')
     .option('--port <n>', "the gateway's port; 0 takes any free one")
     .option('--host <h>', "the gateway's address; beyond 127.0.0.1 a token is required");
-  addConfigOptions(command).action((options: ConfigOptions) => serve(options));
+  command.option('--watch', 'take over edits of the configuration and of agent modules');
+  addConfigOptions(command).action((options: ServeOptions) => serve(options));
+}
+
+export interface ServeOptions extends ConfigOptions {
+  readonly watch?: boolean;
 }
 
 /** Runs until it is drained, then ends the process: 0 when clean, 1 when cut off. Rejects only before it runs. */
-export async function serve(options: ConfigOptions, create?: CreateSupervisor): Promise<void> {
+export async function serve(options: ServeOptions, create?: CreateSupervisor): Promise<void> {
   const [{ loadConfig }, { createLogger }, { startHost }] = await Promise.all([
     import('../config/index.ts'),
     import('../../lib/log.ts'),
@@ -31,17 +39,27 @@ export async function serve(options: ConfigOptions, create?: CreateSupervisor): 
   const log = createLogger(config.log);
   endOnUnexpected(log);
 
-  const starting = startHost(config, log, create);
+  // Found once: while its file is being replaced, another one further up must not be taken for it.
+  const found = config.file === undefined ? {} : { file: config.file };
+  const load = (): Promise<ResolvedConfig> => loadConfig({ ...loadOptions(options), ...found, again: true });
+  const starting = startHost(config, log, { load, ...(create === undefined ? {} : { create }) });
   const timeoutMs = config.shutdown.timeoutMs;
-  onStopSignals(log, () => {
-    watch(log, timeoutMs);
-    // A signal that comes during the start waits for its end; the watchdog bounds that too.
-    void starting.then(
-      (host) => host.stop({ timeoutMs }),
-      () => undefined, // told below
-    );
+  onSignals(log, isatty(0) || isatty(1) || isatty(2), {
+    reload: () => {
+      // Whatever it rejects with is in the log by then; what the start rejects with is told below.
+      starting.then((host) => host.supervisor.reload()).catch(() => undefined);
+    },
+    stop: () => {
+      endAfter(log, timeoutMs);
+      // A signal that comes during the start waits for its end; the watchdog bounds that too.
+      void starting.then(
+        (host) => host.stop({ timeoutMs }),
+        () => undefined, // told below
+      );
+    },
   });
   const host = await starting;
+  if (options.watch === true) await watchSources(host, config, log);
   announce(host, config, log);
   const report = await host.ended.catch((error: unknown) => {
     log.fatal({ err: error }, 'only a new process helps; this one ends');
@@ -64,8 +82,17 @@ export function endOnUnexpected(log: Logger): void {
   process.on('unhandledRejection', end('a rejection was not handled; the process ends'));
 }
 
-function onStopSignals(log: Logger, stop: () => void): void {
+/** `hadTerminal`: it was started on one, whose end is told by the same signal as the wish for a reload. */
+function onSignals(log: Logger, hadTerminal: boolean, o: { reload: () => void; stop: () => void }): void {
   let signals = 0;
+  process.on('SIGHUP', (signal) => {
+    if (!hadTerminal || hasTerminal()) {
+      log.info({ signal }, 'reading the configuration again');
+      return o.reload();
+    }
+    // As it ends any program. Nothing can be logged any more, so that no drain could come to its end; what is unfinished is in the journal.
+    process.exit(HANG_UP_CODE);
+  });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       signals++;
@@ -74,12 +101,26 @@ function onStopSignals(log: Logger, stop: () => void): void {
         process.exit(1);
       }
       log.info({ signal }, 'draining; a second signal ends the process at once');
-      stop();
+      o.stop();
     });
   }
 }
 
-function watch(log: Logger, timeoutMs: number): void {
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function watchSources({ supervisor }: Host, { file }: ResolvedConfig, log: Logger): Promise<void> {
+  const { Watch } = await import('./watch.ts');
+  await new Watch({ supervisor, file, log }).start();
+}
+
+function endAfter(log: Logger, timeoutMs: number): void {
   setTimeout(() => {
     log.fatal({ timeoutMs }, 'the shutdown did not end at its deadline; the process ends');
     process.exit(1);

@@ -6,6 +6,7 @@ import { pathToFileURL } from 'node:url';
 import JSON5 from 'json5';
 import { resolveOwnPackage } from '../../lib/own-package.ts';
 import { OrreryError, messageOf } from '../../protocol/index.ts';
+import { importApart } from './apart.ts';
 import { DEFAULT_DATA_DIR } from './defaults.ts';
 import { type Environment, isPlainObject, substitute } from './environment.ts';
 import { type Override, overridesFromEnvironment } from './overrides.ts';
@@ -32,6 +33,8 @@ export interface LoadOptions {
   readonly overrides?: readonly Override[];
   /** Changes the configuration as it was written, before it is checked: a benchmark has defaults of its own. */
   readonly adapt?: (input: unknown) => unknown;
+  /** The file was read before in this process: a module is evaluated anew, with all that it imports. Default false. */
+  readonly again?: boolean;
 }
 
 /**
@@ -43,7 +46,7 @@ export async function loadConfig(options: LoadOptions = {}): Promise<ResolvedCon
   const found = findConfig(cwd, env, options.file);
   const { adapt = (input: unknown) => input } = options;
   if (found === undefined) return resolveConfig(adapt(BUILT_IN_CONFIG), { dir: cwd, env, overrides });
-  return resolveConfig(adapt(await readConfig(found.file)), {
+  return resolveConfig(adapt(await readConfig(found.file, options.again)), {
     dir: dirname(found.file),
     file: found.file,
     env,
@@ -93,26 +96,30 @@ function findConfig(cwd: string, env: Environment, named?: string): Found | unde
 }
 
 /** Reads a configuration file to the value that it holds. Throws `ORRERY_CONFIG_UNREADABLE`. */
-export async function readConfig(file: string): Promise<unknown> {
+export async function readConfig(file: string, again = false): Promise<unknown> {
   const extension = extname(file);
   if (extension === '.json' || extension === '.json5') return parse(file, await readText(file), extension);
   if (!EXTENSIONS.includes(extension)) {
     throw unreadable(file, `expected a file that ends in ${EXTENSIONS.join(', ')}`);
   }
-  return importConfig(file);
+  return importConfig(file, again);
 }
 
-async function importConfig(file: string): Promise<unknown> {
-  resolveOwnPackage();
-  let exports: unknown;
+async function importConfig(file: string, again: boolean): Promise<unknown> {
+  let value: unknown;
   try {
-    exports = await import(pathToFileURL(file).href);
+    value = await (again ? importApart(file) : importHere(file));
   } catch (error) {
     throw unreadable(file, messageOf(error).split('\n', 1)[0] ?? '', error);
   }
-  const value: unknown = typeof exports === 'object' && exports !== null ? Reflect.get(exports, 'default') : undefined;
   if (value !== undefined) return value;
   throw unreadable(file, 'expected a default export: `export default defineConfig({ ... })`');
+}
+
+async function importHere(file: string): Promise<unknown> {
+  resolveOwnPackage();
+  const exports: unknown = await import(pathToFileURL(file).href);
+  return typeof exports === 'object' && exports !== null ? Reflect.get(exports, 'default') : undefined;
 }
 
 async function readText(file: string): Promise<string> {

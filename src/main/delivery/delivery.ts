@@ -91,6 +91,11 @@ export class Delivery {
     return account === undefined ? target : { ...target, account };
   }
 
+  /** All that is left is to tell its sender. */
+  get over(): boolean {
+    return this.state.status === 'committed' || this.state.status === 'dead';
+  }
+
   /** Moves on; false when the event does not apply any more (the delivery was cancelled meanwhile, say). */
   apply(event: DeliveryEvent): boolean {
     const next = transitionDelivery(this.state, event);

@@ -31,12 +31,11 @@ import type { PendingDelivery } from './journal.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import { quiet, tell } from './listening.ts';
-import { type Findings, type SlotLoss, TELLING_ENDS, isNamed, isSuspect, sharersOf } from './loss.ts';
+import { type Findings, type SlotLoss, TELLING_ENDS, isSuspect, judgeTrial, sharersOf } from './loss.ts';
 import { type Mailbox, Mailboxes } from './mailbox.ts';
 import type { Origin } from './origin.ts';
 import { Quarantine, type QuarantineHost, type Trial } from './quarantine.ts';
 import { Roster } from './roster.ts';
-import { judge } from './suspicion.ts';
 import { Turns } from './turns.ts';
 
 export interface EngineOptions extends LedgerOptions {
@@ -215,6 +214,26 @@ export class DeliveryEngine {
     return lane;
   }
 
+  /** A runtime is up on another slot: what this one was not given yet goes there, what it runs ends here. */
+  moved(slot: number, runtime: RuntimeId): void {
+    const lane = this.#slots.get(slot);
+    for (const delivery of lane?.unsent(runtime) ?? []) {
+      lane?.unqueue(delivery);
+      this.roster.finished(delivery, false);
+      this.#attempts.again(delivery, SLOT_ENDED);
+    }
+  }
+
+  /** A slot ended for good. */
+  slotGone(slot: number): void {
+    this.#slots.delete(slot);
+  }
+
+  /** Whether an agent has messages that no turn has answered yet, those included that the journal is about to have. */
+  isBusy(agent: string): boolean {
+    return this.#mailboxes.isBusy(agent);
+  }
+
   /** Takes back what was with a slot that ended, and says what that shows of whose doing it was. */
   slotDown(slot: number, loss: SlotLoss): Findings {
     const left = this.#slots.get(slot)?.reset() ?? [];
@@ -238,14 +257,8 @@ export class DeliveryEngine {
   /** The same of a slot that was given for a trial. */
   trialDown(slot: number, loss: SlotLoss): void {
     for (const delivery of this.#slots.get(slot)?.reset() ?? []) {
-      const { error, begun, intended } = loss;
-      const verdict = judge({
-        begun: !intended && delivery.sequence <= begun,
-        first: delivery.sequence === 1,
-        named: isNamed(delivery, loss, this.quarantine.trying),
-        telling: TELLING_ENDS.has(error.code),
-        hasAttempts: delivery.attempts < this.#options.maxAttempts,
-      });
+      const { error } = loss;
+      const verdict = judgeTrial(delivery, loss, this.quarantine.trying, this.#options.maxAttempts);
       if (verdict === 'again') {
         this.quarantine.inconclusive(delivery);
         this.#attempts.again(delivery, toWire(error));
@@ -278,9 +291,8 @@ export class DeliveryEngine {
 
   /** Gives up whatever is unfinished, as far as this process goes: the threads are gone. */
   abandon(error: OrreryError): void {
-    for (const delivery of this.#ledger.inOrder()) {
-      if (delivery.state.status !== 'committed') this.#die(delivery, 'shutdown', toWire(error));
-    }
+    const left = this.#ledger.inOrder().filter(({ state }) => state.status !== 'committed');
+    for (const delivery of left) this.#die(delivery, 'shutdown', toWire(error));
   }
 
   delta(slot: number, turn: TurnKey, text: string): void {
@@ -338,8 +350,8 @@ export class DeliveryEngine {
   // Giving up
 
   #cancel(delivery: Delivery, cause: AbortCause): boolean {
-    const { state, mailbox } = delivery;
-    if (state.status === 'committed' || state.status === 'dead') return false;
+    if (delivery.over) return false;
+    const { mailbox } = delivery;
     const { active: lead } = mailbox;
     const lane = lead && this.#laneOf(lead);
     if (lead && lane) {
@@ -349,8 +361,10 @@ export class DeliveryEngine {
         lane.host.cancel([lead.turn], cause).catch(() => undefined);
         return true;
       }
-      if (delivery === lead) this.#unqueued(lead);
-      else if (mailbox.isOffered(delivery)) {
+      if (delivery === lead) {
+        this.roster.finished(lead, true);
+        if (lead.suspicion) this.quarantine.inconclusive(lead);
+      } else if (mailbox.isOffered(delivery)) {
         delivery.aborted = cause;
         this.#turns.takeBack(delivery, lead, lane);
         return true;
@@ -364,11 +378,6 @@ export class DeliveryEngine {
   /** Whoever died with its turn is suspected no more. */
   #forget(delivery: Delivery): void {
     if (delivery.suspicion && delivery.state.status === 'dead') this.quarantine.withdraw(delivery);
-  }
-
-  #unqueued(lead: Delivery): void {
-    this.roster.finished(lead, true);
-    if (lead.suspicion) this.quarantine.inconclusive(lead);
   }
 
   /** Gives up a delivery that does not run; its session goes on. */

@@ -127,6 +127,11 @@ export class SlotLane {
     return true;
   }
 
+  /** What of a runtime waits for a call. */
+  unsent(runtime: RuntimeId): readonly Delivery[] {
+    return this.#queue.filter((delivery) => delivery.runtime === runtime);
+  }
+
   /** Forgets the present generation and returns what was with it, in order, with what was not sent yet at the end. */
   reset(): readonly Delivery[] {
     for (const delivery of this.#queue) delivery.sequence = Infinity;

@@ -1,6 +1,7 @@
 /** Owns the judgement of what was with a slot when it ended: who may have ended it. */
 import type { OrreryError, RuntimeId } from '../../protocol/index.ts';
 import type { Delivery } from './delivery.ts';
+import { judge } from './suspicion.ts';
 
 /** How a slot's generation ended, as far as its deliveries are concerned. */
 export interface SlotLoss {
@@ -36,8 +37,24 @@ export function isSuspect(delivery: Delivery, loss: SlotLoss): boolean {
   return delivery.runtime === loss.blamed && isBlamed(delivery, loss);
 }
 
+/** Judges a trial by the end of its slot; `trying`: the runtime that was tried. */
+export function judgeTrial(
+  delivery: Delivery,
+  loss: SlotLoss,
+  trying: RuntimeId | undefined,
+  maxAttempts: number,
+): ReturnType<typeof judge> {
+  return judge({
+    begun: !loss.intended && delivery.sequence <= loss.begun,
+    first: delivery.sequence === 1,
+    named: isNamed(delivery, loss, trying),
+    telling: TELLING_ENDS.has(loss.error.code),
+    hasAttempts: delivery.attempts < maxAttempts,
+  });
+}
+
 /** Whether a dying thread named a turn of this runtime as the one that did it; undefined when it named none. */
-export function isNamed(delivery: Delivery, loss: SlotLoss, runtime: RuntimeId | undefined): boolean | undefined {
+function isNamed(delivery: Delivery, loss: SlotLoss, runtime: RuntimeId | undefined): boolean | undefined {
   const { blamed, blamedTurns } = loss;
   if (blamedTurns) return isBlamed(delivery, loss);
   return blamed === undefined || blamed === runtime ? undefined : false;

@@ -115,6 +115,12 @@ export class Mailboxes<T> {
     return this.#all - this.#idle;
   }
 
+  /** Whether one of an agent's mailboxes has a message, or keeps a place for one. */
+  isBusy(agent: string): boolean {
+    for (const { size } of this.#byAgent.get(agent)?.values() ?? []) if (size > 0) return true;
+    return false;
+  }
+
   open(agent: string, namespace: string): Mailbox<T> {
     const mailbox = this.#byAgent.get(agent)?.get(namespace);
     if (!mailbox) return this.#add(agent, namespace, new Mailbox<T>(sessionKey(agent, namespace)));

@@ -30,8 +30,9 @@ export class Roster {
     this.#options = options;
   }
 
-  /** Makes a runtime known; its messages wait until it is up. */
+  /** Makes a runtime known, or one that is dead wait again; its messages wait until it is up. */
   add(agent: string, runtime: RuntimeId): void {
+    if (this.#byRuntime.has(runtime)) return this.waiting(runtime);
     const lane = new RuntimeLane(runtime, agent);
     this.#living.delete(agent);
     this.#byRuntime.set(runtime, lane);

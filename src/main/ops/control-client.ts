@@ -2,7 +2,7 @@
 import { type IncomingMessage, request } from 'node:http';
 import { createInterface } from 'node:readline';
 import { type DeliveredReply, OrreryError, codeOf, fromWire, messageOf } from '../../protocol/index.ts';
-import type { AgentStatus, ChannelStatus, DeadLetter, DrainReport, Status } from '../api.ts';
+import type { AgentStatus, ChannelStatus, DeadLetter, DrainReport, ReloadReport, Status } from '../api.ts';
 import type { ChatLine, ChatRequest, DrainRequest, ErrorBody } from './control-protocol.ts';
 import { readRecord } from './lock.ts';
 
@@ -12,6 +12,8 @@ export interface Control {
   status(): Promise<Status>;
   restartAgent(name: string): Promise<AgentStatus>;
   restartChannel(name: string): Promise<ChannelStatus>;
+  /** Reads the configuration again, as the supervisor was told to find it. */
+  reload(): Promise<ReloadReport>;
   /** Resolves with the report when everything was drained; the supervisor's process ends after it. */
   drain(o?: DrainRequest): Promise<DrainReport>;
   deadLetters(): Promise<readonly DeadLetter[]>;
@@ -66,6 +68,7 @@ export function createControl(socket: string, pid: number): Control {
     status: () => guarded(call('GET', '/status')),
     restartAgent: (name) => guarded(call('POST', `/agents/${encodeURIComponent(name)}/restart`)),
     restartChannel: (name) => guarded(call('POST', `/channels/${encodeURIComponent(name)}/restart`)),
+    reload: () => guarded(call('POST', '/reload')),
     drain: (o = {}) => guarded(call('POST', '/drain', o)),
     deadLetters: () => guarded(call('GET', '/dead-letters')),
     deadLetter: (id) => guarded(call('GET', `/dead-letters/${encodeURIComponent(id)}`)),

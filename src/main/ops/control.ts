@@ -21,7 +21,7 @@ const ALL_LETTERS = { limit: 1_000_000 };
 export const CHAT_CHANNEL = 'terminal';
 
 export interface ControlHost {
-  readonly supervisor: Pick<Supervisor, 'status' | 'agents' | 'channels' | 'deadLetters' | 'inject'>;
+  readonly supervisor: Pick<Supervisor, 'status' | 'reload' | 'agents' | 'channels' | 'deadLetters' | 'inject'>;
   /** Drains and lets the process end after the report was answered. */
   drain(o: DrainRequest): Promise<DrainReport>;
   readonly log: Logger;
@@ -98,6 +98,7 @@ function handler(host: ControlHost): (request: IncomingMessage, response: Server
       answer(response, await supervisor.agents.restart(name)),
     'POST channels/*/restart': async ([, name = ''], _, response) =>
       answer(response, await supervisor.channels.restart(name)),
+    'POST reload': async (_, __, response) => answer(response, await supervisor.reload()),
     'POST drain': async (_, request, response) =>
       answer(response, await host.drain(await bodyOf<DrainRequest>(request))),
     'GET dead-letters': async (_, __, response) => answer(response, await supervisor.deadLetters.list(ALL_LETTERS)),

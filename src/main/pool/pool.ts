@@ -55,8 +55,11 @@ export class Pool {
   readonly #pools = new Set<Piscina>();
   readonly #slots: Slot[] = [];
   readonly #shared: Slot[] = [];
+  /** The pools of one thread, by their slots. */
+  readonly #alones = new Map<Slot, Piscina>();
   /** Gives the threads of a quarantine slot back. */
   readonly #resting = new Map<Slot, () => Promise<void>>();
+  #numbers = 0;
   #closed = false;
 
   constructor(options: PoolOptions) {
@@ -82,24 +85,32 @@ export class Pool {
   }
 
   /** Adds a slot with a thread, a heap limit and an environment of its own. */
-  dedicated(options: OwnSlotOptions): Slot {
-    const piscina = this.#piscina(1, options.maxHeapMb, scrubbedEnv(this.#options.env, options.env));
-    return this.#slot(
-      options.label,
-      'dedicated',
-      this.#onThread(() => piscina),
-    );
+  dedicated({ label, maxHeapMb, env }: OwnSlotOptions): Slot {
+    return this.#alone(label, 'dedicated', this.#piscina(1, maxHeapMb, scrubbedEnv(this.#options.env, env)));
   }
 
-  /** Adds a shared slot to those that were there from the start. */
+  /** Adds a shared slot to those that were there from the start. Its thread is new: no module of an agent was loaded there. */
   further(label: string): Slot {
     const { maxHeapMb, env } = this.#options;
-    const piscina = this.#piscina(1, maxHeapMb, scrubbedEnv(env));
-    return this.#slot(
-      label,
-      'shared',
-      this.#onThread(() => piscina),
-    );
+    return this.#alone(label, 'shared', this.#piscina(1, maxHeapMb, scrubbedEnv(env)));
+  }
+
+  /** Whether a slot can be taken away: any but the shared ones that were there from the start, and those for quarantine. */
+  isRemovable(slot: Slot): boolean {
+    return !slot.quarantine && !this.#shared.includes(slot);
+  }
+
+  /** Takes away a slot that has ended for good, with the thread that it had to itself. */
+  async remove(slot: Slot): Promise<void> {
+    const at = this.#slots.indexOf(slot);
+    if (at < 0 || slot.state.status !== 'exited') return;
+    this.#slots.splice(at, 1);
+    const piscina = this.#alones.get(slot);
+    const rest = this.#resting.get(slot);
+    this.#alones.delete(slot);
+    this.#resting.delete(slot);
+    if (piscina) this.#pools.delete(piscina);
+    await Promise.all([piscina?.destroy(), rest?.()]);
   }
 
   /**
@@ -141,6 +152,16 @@ export class Pool {
     await Promise.all([...this.#pools].map((pool) => pool.destroy()));
   }
 
+  #alone(label: string, isolation: SlotIsolation, piscina: Piscina): Slot {
+    const slot = this.#slot(
+      label,
+      isolation,
+      this.#onThread(() => piscina),
+    );
+    this.#alones.set(slot, piscina);
+    return slot;
+  }
+
   #onThread(piscina: () => Piscina): Launch {
     return (task) => new ThreadCarrier(piscina(), task, this.#options.images?.() ?? {});
   }
@@ -165,7 +186,7 @@ export class Pool {
   #slot(label: string, isolation: SlotIsolation, launch: Launch, quarantine = false): Slot {
     const slot = new Slot({
       label,
-      number: this.#slots.length,
+      number: this.#numbers++,
       isolation,
       quarantine,
       // Piscina reopens itself when a closed pool is given a task: nothing may reach it then.

@@ -27,7 +27,7 @@ export function adaptersFor(options: AdaptersOptions): (name: string, config: Ch
 class Adapters {
   readonly #options: AdaptersOptions;
   /** By channel: it outlives the adapters, so that a restart repeats and loses nothing. */
-  readonly #memories = new Map<string, ChannelMemory>();
+  readonly #memories = new Map<string, { readonly type: string; readonly memory: ChannelMemory }>();
 
   constructor(options: AdaptersOptions) {
     this.#options = options;
@@ -44,9 +44,10 @@ class Adapters {
   #memoryOf(name: string, type: string): ChannelMemory {
     const { dataDir, log } = this.#options;
     const known = this.#memories.get(name);
-    if (known) return known;
+    // A channel of another network under the same name has read other rooms.
+    if (known?.type === type) return known.memory;
     const memory = openMemory(join(dataDir, 'channels', `${name}.json`), type, log);
-    this.#memories.set(name, memory);
+    this.#memories.set(name, { type, memory });
     return memory;
   }
 }

@@ -1,33 +1,27 @@
 /**
- * Owns the agents of a running host: where each replica lives, its state, and what follows when its start fails or its slot
- * ends. It joins pool, supervision and delivery, which do not know each other.
+ * Owns the agents of a running host: the state of each replica, and what follows when its start fails or its slot ends. It joins
+ * pool, supervision and delivery, which do not know each other.
  *
  *   slot ready    -> start the replicas that live there -> lane up
  *   start failed  -> restart tracker: in place now, in place after a delay, or escalated (the lane answers at once)
  *   slot ended    -> the guilty (charges.ts) count a failure; the innocent start again with the slot
  *   trial ended   -> a guilty one counts a failure where it lives; poison after poison: quarantined, then escalated
  *   nobody found  -> the next such end divides the slot's agents among two
+ *   asked for     -> the next form starts beside the one that serves (swaps.ts)
  */
 import type { Logger } from 'pino';
-import { type AgentState, ERRORS, OrreryError, type RuntimeId, asOrreryError, toWire } from '../../protocol/index.ts';
+import { ERRORS, OrreryError, type RuntimeId, toWire } from '../../protocol/index.ts';
 import type { AgentStatus } from '../api.ts';
-import type { ResolvedAgent, ResolvedConfig } from '../config/types.ts';
+import type { ResolvedConfig } from '../config/types.ts';
 import type { DeliveryEngine, Findings } from '../delivery/index.ts';
 import type { Pool, Slot, SlotEnd } from '../pool/index.ts';
-import { RestartTracker } from '../supervision/index.ts';
+import { AgentChanges } from './agent-changes.ts';
 import { type Charges, chargesOf } from './charges.ts';
-import {
-  type Replica,
-  applyTo,
-  isLive,
-  isRunning,
-  leastLoadedSlot,
-  ownSlot,
-  policyOf,
-  statusOfAgent,
-} from './replica.ts';
+import { type Replica, applyTo, freeLabel, isGone, isLive, policyOf, statusOfAgent } from './replica.ts';
+import { Replicas } from './replicas.ts';
 import { SlotRestarts } from './slot-restarts.ts';
 import { startReplicas } from './starts.ts';
+import { Swaps } from './swaps.ts';
 import { turnHostOf } from './turn-host.ts';
 import { Verdicts } from './verdicts.ts';
 
@@ -42,19 +36,16 @@ export interface AgentsOptions {
 /** Ends of a slot that were asked for: nobody is guilty. */
 const INTENDED = new Set(['ORRERY_CLOSED', 'ORRERY_SHUTDOWN_DEADLINE', 'ORRERY_AGENT_STOPPED']);
 
-/** States of a replica that does not come back by itself. */
-const GONE: ReadonlySet<AgentState['status']> = new Set(['escalated', 'stopped']);
-
 const CANNOT_START = 'cannot start';
 const NOBODY: Charges = { guilty: [], divide: [] };
 
 export class HostedAgents {
   readonly #options: AgentsOptions;
-  readonly #replicas = new Map<RuntimeId, Replica>();
-  readonly #byNumber = new Map<number, Replica>();
-  readonly #bySlot = new Map<Slot, Replica[]>();
-  readonly #byAgent = new Map<string, Replica[]>();
+  readonly #replicas = new Replicas();
   readonly #slots: SlotRestarts;
+  readonly #swaps: Swaps;
+  /** What a person or a new configuration makes of the agents while they run. */
+  readonly changes: AgentChanges;
   /** What delivery asks of quarantine, and tells of it. */
   readonly quarantine: Verdicts;
   #stopping = false;
@@ -66,23 +57,36 @@ export class HostedAgents {
     this.#slots = new SlotRestarts({
       policy: policyOf(config, 'permanent'),
       random,
-      replicasOf: (slot) => this.#on(slot),
+      replicasOf: (slot) => this.#replicas.on(slot),
+      isGone: (slot) => this.#swaps.isGone(slot),
+    });
+    this.#swaps = new Swaps({
+      ...options,
+      replicas: this.#replicas,
+      isStopping: () => this.#stopping,
+      swapped: () => this.quarantine.outdated(),
     });
     this.quarantine = new Verdicts({
       ...options,
-      find: (runtime) => this.#replicas.get(runtime),
+      find: (runtime) => this.#replicas.find(runtime),
       escalate: (replica, cause, why) => this.#escalate(replica, cause, why),
       stopped: (replica, cause) => this.#stopped(replica, cause),
       again: (replica) => this.#again(replica),
     });
-    for (const agent of Object.values(options.config.agents)) {
-      for (let i = 1; i <= agent.replicas; i++) this.#add(agent, i === 1 ? agent.name : `${agent.name}#${i}`);
-    }
+    this.changes = new AgentChanges({
+      ...options,
+      replicas: this.#replicas,
+      swaps: this.#swaps,
+      isStopping: () => this.#stopping,
+      start: (replica) => this.#startNew(replica),
+      revive: (replica) => this.#revive(replica),
+    });
+    for (const agent of Object.values(options.config.agents)) this.changes.make(agent);
   }
 
   /** Starts all slots; resolves when every agent has started, failed its first start, or waits to be started again. */
   async start(): Promise<void> {
-    const first = [...this.#replicas.values()].map((replica) => this.#expectStart(replica));
+    const first = [...this.#replicas.all].map((replica) => this.#expectStart(replica));
     for (const slot of this.#options.pool.slots) slot.start();
     await Promise.allSettled(first);
   }
@@ -93,29 +97,22 @@ export class HostedAgents {
   }
 
   get names(): ReadonlySet<string> {
-    return new Set(this.#byAgent.keys());
+    return this.#replicas.names;
   }
 
   /** The replicas of an agent that may still answer, by their slots. */
   slotsOf(name: string): ReadonlyMap<RuntimeId, Slot> {
-    const living = (this.#byAgent.get(name) ?? []).filter(({ state }) => !GONE.has(state.status));
+    const living = this.#replicas.of(name).filter(({ state }) => !isGone(state));
     return new Map(living.map(({ runtime, slot }) => [runtime, slot]));
   }
 
   list(): readonly AgentStatus[] {
-    return [...this.#byAgent.keys()].map((name) => this.#status(name));
+    return [...this.names].map((name) => this.#status(name));
   }
 
-  /** Restarts every replica of an agent, one after another: its running turns end first, and its messages wait. */
+  /** Starts every replica of an agent anew, one after another, while the one before it finishes its turns. */
   async restart(name: string): Promise<AgentStatus> {
-    const replicas = this.#byAgent.get(name);
-    if (!replicas) throw new OrreryError('ORRERY_AGENT_UNKNOWN', `There is no agent "${name}"`);
-    for (const replica of replicas) {
-      replica.restarting ??= this.#restartReplica(replica).finally(() => {
-        replica.restarting = undefined;
-      });
-      await replica.restarting;
-    }
+    await this.changes.restart(name);
     return this.#status(name);
   }
 
@@ -124,13 +121,13 @@ export class HostedAgents {
     this.#stopping = true;
     this.quarantine.close();
     this.#slots.close();
-    for (const replica of this.#replicas.values()) {
+    for (const replica of this.#replicas.all) {
       clearTimeout(replica.timer);
       replica.starting?.reject(new OrreryError('ORRERY_DRAINING', 'The supervisor stops'));
       applyTo(replica, { type: 'drain' });
     }
     const clean = await Promise.all(this.#options.pool.slots.map((slot) => slot.stop(timeoutMs)));
-    for (const replica of this.#replicas.values()) applyTo(replica, { type: 'stopped' });
+    for (const replica of this.#replicas.all) applyTo(replica, { type: 'stopped' });
     return clean.every(Boolean);
   }
 
@@ -138,17 +135,18 @@ export class HostedAgents {
 
   slotReady(slot: Slot): void {
     if (slot.quarantine) return this.quarantine.ready();
+    if (this.#swaps.ready(slot)) return;
     this.#options.engine.slotUp(turnHostOf(slot));
-    const waiting = this.#on(slot).filter((r) => r.state.status === 'starting');
+    const waiting = this.#replicas.on(slot).filter((r) => r.state.status === 'starting');
     this.#startReplicas(slot, waiting);
   }
 
   slotExited(slot: Slot, end: SlotEnd): void {
     const { engine, log } = this.#options;
-    const replicas = this.#on(slot);
+    const replicas = this.#replicas.on(slot);
     // A resident task ends by itself only when it was told to stop.
     const intended = this.#stopping || end.exit === 'clean' || INTENDED.has(end.error.code);
-    const blamed = end.blamed === undefined ? undefined : this.#byNumber.get(end.blamed);
+    const blamed = this.#replicas.numbered(end.blamed);
     // Before the deliveries are given back: a lane that is up would send them to the dead slot again.
     for (const replica of replicas) if (isLive(replica.state)) engine.roster.waiting(replica.runtime);
     const { error, begun, blamedTurns } = end;
@@ -160,6 +158,7 @@ export class HostedAgents {
       return;
     }
     const findings = engine.slotDown(slot.number, loss);
+    const isOver = this.#swaps.exited(slot, error);
     const again = this.quarantine.isUnexplained(slot);
     const { guilty, divide } = intended ? NOBODY : chargesOf({ replicas, blamed, findings, again });
     if (this.#stopping) return;
@@ -175,35 +174,27 @@ export class HostedAgents {
       else if (isLive(replica.state))
         applyTo(replica, { type: 'failed', error: toWire(end.error) }, { type: 'restart' });
     }
+    if (isOver) return;
     if (divide.length > 1) this.#divide(slot, divide);
     this.#slots.restart(slot, intended);
   }
 
   // Starting
 
-  #add(agent: ResolvedAgent, runtime: RuntimeId): void {
-    const { pool, engine, config } = this.#options;
-    const slot = agent.isolation === 'shared' ? leastLoadedSlot(pool) : ownSlot(pool, agent, runtime);
-    const replica: Replica = {
-      agent,
-      runtime,
-      number: this.#byNumber.size + 1,
-      slot,
-      tracker: new RestartTracker(policyOf(config, agent.restart)),
-      state: { status: 'starting' },
-      timer: undefined,
-      starting: undefined,
-      restarting: undefined,
-      leaving: undefined,
-      poisons: 0,
-      survivedThen: 0,
-    };
-    slot.runtimes.add(runtime);
-    engine.roster.add(agent.name, runtime);
-    this.#replicas.set(runtime, replica);
-    this.#byNumber.set(replica.number, replica);
-    push(this.#bySlot, slot, replica);
-    push(this.#byAgent, agent.name, replica);
+  /** Starts one that was added while the host runs; rejects with what its start threw, and it goes on by its restart policy. */
+  #startNew(replica: Replica): Promise<void> {
+    const started = this.#expectStart(replica);
+    const { slot } = replica;
+    if (slot.state.status === 'exited' && this.#options.pool.isRemovable(slot)) slot.start();
+    else this.#startAt(replica, slot);
+    return started;
+  }
+
+  #revive(replica: Replica): void {
+    replica.tracker.reset();
+    replica.poisons = 0;
+    this.#options.engine.roster.waiting(replica.runtime);
+    this.#again(replica);
   }
 
   /** Two who wait for the same start share its outcome. */
@@ -327,17 +318,8 @@ export class HostedAgents {
   #divide(slot: Slot, candidates: readonly Replica[]): void {
     const { pool, log } = this.#options;
     const moved = candidates.slice(0, candidates.length >> 1);
-    const further = pool.further(`${slot.label}+${pool.slots.length}`);
-    this.#bySlot.set(
-      slot,
-      this.#on(slot).filter((replica) => !moved.includes(replica)),
-    );
-    for (const replica of moved) {
-      slot.runtimes.delete(replica.runtime);
-      further.runtimes.add(replica.runtime);
-      replica.slot = further;
-      push(this.#bySlot, further, replica);
-    }
+    const further = pool.further(freeLabel(pool, slot.label));
+    for (const replica of moved) this.#replicas.move(replica, further);
     // Whoever it was, both are under suspicion.
     this.quarantine.explained(further, false);
     log.warn(
@@ -347,41 +329,8 @@ export class HostedAgents {
     further.start();
   }
 
-  // Restarting
-
-  async #restartReplica(replica: Replica): Promise<void> {
-    const { engine, config } = this.#options;
-    const { slot } = replica;
-    clearTimeout(replica.timer);
-    replica.tracker.reset();
-    replica.poisons = 0;
-    engine.roster.waiting(replica.runtime);
-    engine.quarantine.release(replica.runtime);
-    if (slot.dedicated) await slot.stop(config.shutdown.drainMs);
-    else if (isRunning(replica.state)) {
-      await slot.remote.host.stopAgents([replica.runtime], config.shutdown.drainMs).catch(() => undefined);
-    }
-    const started = this.#expectStart(replica);
-    // After a stop that its slot's end overtook, the replica is being started already.
-    if (replica.state.status !== 'starting') this.#again(replica);
-    else if (slot.dedicated) this.#slots.start(slot);
-    await started.catch((error: unknown) => {
-      throw asOrreryError(error, 'ORRERY_AGENT_START');
-    });
-  }
-
   #status(name: string): AgentStatus {
     const { roster } = this.#options.engine;
-    return statusOfAgent(name, this.#byAgent.get(name) ?? [], (runtime) => roster.running(runtime));
+    return statusOfAgent(name, this.#replicas.of(name), (runtime) => roster.running(runtime));
   }
-
-  #on(slot: Slot): readonly Replica[] {
-    return this.#bySlot.get(slot) ?? [];
-  }
-}
-
-function push<K, V>(map: Map<K, V[]>, key: K, value: V): void {
-  const list = map.get(key);
-  if (list) list.push(value);
-  else map.set(key, [value]);
 }

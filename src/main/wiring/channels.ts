@@ -9,6 +9,7 @@ import {
   ERRORS,
   type InboundMessage,
   OrreryError,
+  type QueueMode,
   codeOf,
 } from '../../protocol/index.ts';
 import type { ChannelManagers, ChannelStatus } from '../api.ts';
@@ -20,16 +21,14 @@ import {
   ChannelManager,
 } from '../channels/index.ts';
 import { GatewayChannel } from '../channels/gateway/index.ts';
-import type { ChannelConfig, QueueConfig, RouteRule } from '../config/types.ts';
+import { needsConnection } from '../config/diff.ts';
+import type { ChannelConfig, RouteRule } from '../config/types.ts';
 import { type DeliveryEngine, type Intake, type Origin, OriginBook } from '../delivery/index.ts';
 import { type AgentNames, type Router, agentNames, compileRoutes } from '../routing/index.ts';
 import { queueModes } from './queue-modes.ts';
 
-export interface ChannelsOptions {
+export interface ChannelsOptions extends Routing {
   readonly configs: Readonly<Record<string, ChannelConfig>>;
-  readonly routing: readonly RouteRule[];
-  readonly agents: ReadonlySet<string>;
-  readonly defaultAgent: string;
   readonly intake: Intake;
   readonly engine: DeliveryEngine;
   readonly log: Logger;
@@ -39,28 +38,45 @@ export interface ChannelsOptions {
   readonly shutdownTimeoutMs: number;
 }
 
+/** Which agents there are, and which of them a message goes to: replaced as a whole. */
+export interface Routing {
+  readonly routing: readonly RouteRule[];
+  readonly agents: ReadonlySet<string>;
+  readonly defaultAgent: string;
+}
+
 interface Hosted {
   readonly manager: ChannelManager;
   readonly origin: Origin;
-  readonly type: string;
-  /** The agent of all of the channel's messages that name none. */
-  readonly agent: string | undefined;
+  /** Of a channel that is in the configuration. */
+  config: ChannelConfig | undefined;
+  /** Compiled from the configuration. */
+  modes: ((namespace: string) => QueueMode) | undefined;
+  /** Lets what waits for the channel to be open again go on. */
+  wake: () => void;
+  /** It was not open when it was last told of; draining changes nothing of that. */
+  isDown: boolean;
+  /** It was taken out of the configuration: what is still to be sent cannot be. */
+  isRemoved: boolean;
+}
+
+interface Table extends Routing {
+  readonly route: Router;
+  readonly names: AgentNames;
 }
 
 export class HostedChannels implements ChannelManagers, ChannelHost {
   readonly #options: ChannelsOptions;
   readonly #byName = new Map<string, Hosted>();
   readonly #byManager = new Map<ChannelManager, Hosted>();
-  readonly #route: Router;
-  readonly #names: AgentNames;
+  #table: Table;
   /** The adapter of each channel's last start. */
   readonly #adapters = new Map<string, Channel>();
   readonly #sends = new AbortController();
 
   constructor(options: ChannelsOptions) {
     this.#options = options;
-    this.#route = compileRoutes(options.routing);
-    this.#names = agentNames(options.agents);
+    this.#table = tableOf(options);
     for (const [name, config] of Object.entries(options.configs)) this.#add(name, config);
   }
 
@@ -87,7 +103,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
 
   agents(): ReadonlyMap<string, AgentRef> {
     const refs = new Map<string, AgentRef>();
-    for (const name of this.#options.agents) refs.set(name, { name, host: this });
+    for (const name of this.#table.agents) refs.set(name, { name, host: this });
     return refs;
   }
 
@@ -102,6 +118,60 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     return this.#status(name);
   }
 
+  /** Replaces agents and rules in one step: the next message sees all of it, and none sees half. */
+  setRouting(routing: Routing): void {
+    this.#table = tableOf(routing);
+    const refs = this.agents();
+    for (const { manager } of this.#byName.values()) manager.setAgents(refs, routing.defaultAgent);
+  }
+
+  /** Adds a channel and connects it. Rejects with what ends it for good, and then it is not there. */
+  async add(name: string, config: ChannelConfig): Promise<void> {
+    this.#add(name, config);
+    try {
+      await this.#start(name);
+    } catch (error) {
+      await this.remove(name);
+      throw error;
+    }
+  }
+
+  /**
+   * Brings a channel into another form: connected anew where the difference asks for that, and its replies that are not sent go out
+   * on the new connection. Rejects with what ends that one for good; then the channel is as it was.
+   */
+  async change(name: string, config: ChannelConfig): Promise<void> {
+    const hosted = this.#byName.get(name);
+    const before = hosted?.config;
+    if (!hosted || !before) throw new OrreryError('ORRERY_NOT_FOUND', `There is no channel "${name}"`);
+    configure(hosted, config);
+    if (!needsConnection(before, config)) return;
+    try {
+      await this.#start(name);
+    } catch (error) {
+      configure(hosted, before);
+      await this.#start(name).catch((cause: unknown) => {
+        this.#options.log.error({ err: cause, channel: name }, 'the channel is not connected as it was before either');
+      });
+      throw error;
+    }
+  }
+
+  /**
+   * Closes a channel and forgets it. Its turns under way get `shutdown.drainMs` to be answered; they go on after that, but the reply of
+   * one that is not sent by then is a dead letter (`undeliverable`).
+   */
+  async remove(name: string): Promise<void> {
+    const hosted = this.#byName.get(name);
+    if (!hosted) return;
+    await hosted.manager.stop();
+    this.#byName.delete(name);
+    this.#byManager.delete(hosted.manager);
+    this.#adapters.delete(name);
+    hosted.isRemoved = true;
+    hosted.wake();
+  }
+
   /** Closes all channels. Turns have ended by then: nothing is waited for. */
   async stop(): Promise<void> {
     this.#sends.abort();
@@ -111,10 +181,10 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
   /** Routes a message by the configured rules; throws a typed error when no agent is found. */
   route(
     inbound: InboundMessage,
-    names: AgentNames = this.#names,
-    defaultAgent: string = this.#options.defaultAgent,
+    names: AgentNames = this.#table.names,
+    defaultAgent: string = this.#table.defaultAgent,
   ): string {
-    const result = this.#route(inbound, { agents: names, defaultAgent });
+    const result = this.#table.route(inbound, { agents: names, defaultAgent });
     if ('agent' in result) return result.agent;
     const message =
       result.rejected === 'ORRERY_AGENT_UNKNOWN'
@@ -129,73 +199,97 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     const hosted = this.#hostedOf(o.manager);
     const route = (message: InboundMessage): string => {
       if (!o.agents) return alone(message, o.defaultAgent);
-      if (hosted.agent !== undefined && message.agent === undefined) return hosted.agent;
+      const { config } = hosted;
+      const own = message.agent === undefined ? config?.agent : undefined;
+      if (own !== undefined && o.agents.has(own)) return own;
       return this.route(message, agentNames(o.agents), o.defaultAgent);
     };
     return this.#options.intake.accept(inbound, route, hosted.origin, o.listener);
   }
 
+  /** A channel that is connected anew, or taken away, leaves its turns alone: only the host's end cuts them off. */
   abort(manager: ChannelManager): void {
+    if (this.#hostedOf(manager).config !== undefined && !this.#sends.signal.aborted) return;
     this.#options.engine.abort('shutdown', this.#hostedOf(manager).origin);
   }
 
   settled(manager: ChannelManager): Promise<void> {
+    const { isDown } = this.#hostedOf(manager);
+    // Its replies wait for the next connection: there is none that they could leave by before.
+    if (isDown && !this.#sends.signal.aborted) return Promise.resolve();
     return this.#hostedOf(manager).origin.book.settled();
   }
 
   #add(name: string, config: ChannelConfig): void {
-    const { defaultAgent, log, shutdownTimeoutMs } = this.#options;
-    /** Who waits for the channel to be open again. */
-    const awaited: (() => void)[] = [];
-    const manager = new ChannelManager(defaultAgent, {
+    const { log, shutdownTimeoutMs } = this.#options;
+    const manager: ChannelManager = new ChannelManager(this.#table.defaultAgent, {
       host: this,
       log,
       shutdownTimeoutMs,
       onState: (state) => {
         logState(log, name, state);
-        if (state.status === 'open') for (const resolve of awaited.splice(0)) resolve();
+        if (state.status === 'open') hosted.wake();
+        if (state.status !== 'draining') hosted.isDown = state.status !== 'open';
       },
     });
-    manager.setAgents(this.agents(), defaultAgent);
-    const origin: Origin = {
-      ...this.#originOf(manager, config.queue),
-      reachable: () => (manager.isConnected() ? undefined : new Promise((resolve) => awaited.push(resolve))),
-    };
-    const hosted = { manager, origin, type: config.type, agent: config.agent };
+    manager.setAgents(this.agents(), this.#table.defaultAgent);
+    const hosted = this.#hosted(manager);
+    configure(hosted, config);
     this.#byName.set(name, hosted);
-    this.#byManager.set(manager, hosted);
   }
 
   async #start(name: string): Promise<void> {
     const hosted = this.#byName.get(name);
-    const config = this.#options.configs[name];
-    if (!hosted || !config || this.#sends.signal.aborted) return; // stopped meanwhile
-    const channel = this.#options.create(name, config);
+    if (!hosted?.config || this.#sends.signal.aborted) return; // stopped meanwhile
+    const channel = this.#options.create(name, hosted.config);
     this.#adapters.set(name, channel);
     await hosted.manager.start(channel, { name });
   }
 
   /** A manager that the library's user made for itself becomes known with its first message. */
   #hostedOf(manager: ChannelManager): Hosted {
-    const known = this.#byManager.get(manager);
-    if (known) return known;
-    const hosted = { manager, origin: this.#originOf(manager), type: manager.type, agent: undefined };
-    this.#byManager.set(manager, hosted);
-    return hosted;
+    return this.#byManager.get(manager) ?? this.#hosted(manager);
   }
 
-  #originOf(manager: ChannelManager, queue?: QueueConfig): Origin {
+  #hosted(manager: ChannelManager): Hosted {
+    /** Who waits for the channel to be open again. */
+    const awaited: (() => void)[] = [];
     const { signal } = this.#sends;
-    return {
+    const sent = (): void => {
+      if (!hosted.isRemoved) return;
+      throw new OrreryError('ORRERY_UNDELIVERABLE', `The channel "${manager.name}" was taken out of the configuration`);
+    };
+    const origin: Origin = {
       book: new OriginBook(),
       reply: async (out, key) => {
+        sent();
         await manager.send(out, { key, signal });
       },
-      error: (out, key) => manager.sendError(out, { key, signal }),
+      error: async (out, key) => {
+        sent();
+        await manager.sendError(out, { key, signal });
+      },
       typing: (target) => manager.startTyping(target),
       left: (out) => manager.left(out),
-      ...(queue === undefined ? {} : { queue: queueModes(queue) }),
+      queue: (namespace) => hosted.modes?.(namespace) ?? 'followup',
+      reachable: () => {
+        if (!hosted.config || hosted.isRemoved || manager.isConnected()) return undefined;
+        return new Promise((resolve) => awaited.push(resolve));
+      },
     };
+    const hosted: Hosted = {
+      manager,
+      origin,
+      config: undefined,
+      modes: undefined,
+      wake: () => {
+        for (const resolve of awaited.splice(0)) resolve();
+      },
+      isDown: false,
+      isRemoved: false,
+    };
+    this.#byManager.set(manager, hosted);
+    return hosted;
   }
 
   #status(name: string): ChannelStatus {
@@ -205,7 +299,7 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     const health = adapter?.health?.();
     return {
       name,
-      type: hosted?.type ?? '',
+      type: hosted?.config?.type ?? '',
       connected: hosted?.manager.isConnected() ?? false,
       state,
       metadata: hosted?.manager.state().metadata ?? {},
@@ -213,6 +307,15 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
       ...reachedAt(adapter),
     };
   }
+}
+
+function tableOf({ routing, agents, defaultAgent }: Routing): Table {
+  return { routing, agents, defaultAgent, route: compileRoutes(routing), names: agentNames(agents) };
+}
+
+function configure(hosted: Hosted, config: ChannelConfig): void {
+  hosted.config = config;
+  hosted.modes = config.queue && queueModes(config.queue);
 }
 
 /** Before `setAgents` a manager has its default agent alone, whatever the rules say. */

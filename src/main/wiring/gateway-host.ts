@@ -6,13 +6,13 @@ import type { LazyTokenPool } from './tokens.ts';
 export function gatewayHostOf(
   supervisor: Supervisor,
   tokens: LazyTokenPool,
-  defaultAgent: string,
+  defaultAgent: () => string,
   drain: () => Promise<unknown>,
 ): GatewayHost {
   return {
     agents: () =>
       supervisor.agents.list().map(({ name, replicas }) => ({ name, status: replicas[0]?.state.status ?? 'stopped' })),
-    defaultAgent: () => defaultAgent,
+    defaultAgent,
     readiness: () => supervisor.readiness(),
     status: () => supervisor.status(),
     metrics: () => supervisor.metrics(),

@@ -31,7 +31,7 @@ interface Watched {
 
 export class Monitor {
   readonly #options: MonitorOptions;
-  readonly #watched = new Map<Slot, Watched>();
+  readonly #watched = new WeakMap<Slot, Watched>();
   readonly #pending = new Set<NodeJS.Timeout>();
   readonly #zombies = new Set<Worker>();
   #timer: NodeJS.Timeout | undefined;
@@ -114,4 +114,13 @@ export class Monitor {
     this.#watched.set(slot, watched);
     return watched;
   }
+}
+
+/** Tells of a state that only a new process mends. */
+export function tooManyZombies(log: Logger, onFatal?: (error: OrreryError) => void): (zombies: number) => void {
+  return (zombies) => {
+    const message = `${zombies} killed threads live on: only a new process gets rid of them`;
+    log.fatal({ zombies }, message);
+    onFatal?.(new OrreryError('ORRERY_INTERNAL', message));
+  };
 }

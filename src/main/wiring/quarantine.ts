@@ -33,6 +33,8 @@ export interface QuarantineSlotsOptions {
   readonly find: (runtime: RuntimeId) => Tried | undefined;
   /** Default {@link QUARANTINE_IDLE_MS}. */
   readonly idleMs?: number;
+  /** Hears of a slot that was taken away. */
+  readonly gone?: (slot: Slot) => void;
 }
 
 export class QuarantineSlots {
@@ -45,6 +47,7 @@ export class QuarantineSlots {
   #coming: PromiseWithResolvers<void> | undefined;
   #ending: Promise<void> | undefined;
   #idle: NodeJS.Timeout | undefined;
+  #isStale = false;
   #closed = false;
 
   constructor(options: QuarantineSlotsOptions) {
@@ -56,8 +59,9 @@ export class QuarantineSlots {
     clearTimeout(this.#idle);
     const tried = this.#options.find(runtime);
     if (!tried) throw new OrreryError('ORRERY_INTERNAL', `There is no runtime ${runtime}`);
-    const slot = this.#slotOf(tried.agent, place);
     await this.#ending;
+    if (this.#isStale) await this.#renew();
+    const slot = this.#slotOf(tried.agent, place);
     // Threads that nobody needs are not kept: another agent's slot ends first.
     if (this.#present && this.#present !== slot) await this.#end();
     this.#present = slot;
@@ -66,6 +70,11 @@ export class QuarantineSlots {
     if (!this.#started.has(trial.runtime)) await this.#start(slot, tried, trial.runtime);
     this.#options.log.debug({ agent: runtime, slot: slot.label, place }, 'a turn is tried alone');
     return trial;
+  }
+
+  /** An agent has another form now: the next trial is not to be run in a thread that knows an earlier one. */
+  outdated(): void {
+    this.#isStale = true;
   }
 
   /** Ends the thread later, unless it is asked for before. */
@@ -134,6 +143,16 @@ export class QuarantineSlots {
     }
     if (result?.ok === false) throw fromWire(result.error);
     this.#started.add(runtime);
+  }
+
+  async #renew(): Promise<void> {
+    this.#isStale = false;
+    await this.#end();
+    for (const slot of this.#slots.values()) {
+      this.#options.gone?.(slot);
+      await this.#options.pool.remove(slot);
+    }
+    this.#slots.clear();
   }
 
   async #end(): Promise<void> {

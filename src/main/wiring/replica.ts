@@ -13,24 +13,34 @@ import type { RestartPolicy, RestartTracker } from '../supervision/index.ts';
 
 /** One replica of an agent. */
 export interface Replica {
-  readonly agent: ResolvedAgent;
+  /** As it runs now; a swap brings the next form. */
+  agent: ResolvedAgent;
   readonly runtime: RuntimeId;
+  /** Whom the session store takes for the owner of its commits: the runtime itself, or a name that a swap gave it. */
+  owner: string;
   readonly number: number;
-  /** Where it lives; it moves when its slot is divided. */
+  /** Where it lives; it moves when its slot is divided, and when it is swapped. */
   slot: Slot;
-  readonly tracker: RestartTracker;
+  tracker: RestartTracker;
   state: AgentState;
   timer: NodeJS.Timeout | undefined;
   /** Settles with the outcome of the start that is under way. */
   starting: PromiseWithResolvers<void> | undefined;
-  /** The restart by hand that is under way: a second one shares it. */
-  restarting: Promise<void> | undefined;
   /** Its stop on a slot that lives on: it can be started there again only after that. */
   leaving: Promise<void> | undefined;
+  /** What it was before a swap, by its owner, while that finishes its turns. */
+  readonly retiring: Map<string, Retiring>;
   /** Turns that ended their slot one after another, none in between that left it alive. */
   poisons: number;
   /** Turns that had left it alive when that was counted last. */
   survivedThen: number;
+}
+
+/** An earlier form of a replica that gets no new turns. */
+export interface Retiring {
+  readonly slot: Slot;
+  /** Resolves when nothing of it is left. */
+  readonly done: Promise<void>;
 }
 
 /** Applies events in turn; false when the last one did not apply. */
@@ -53,11 +63,29 @@ export function isLive(state: AgentState): boolean {
   return isRunning(state) || state.status === 'starting';
 }
 
+/** States of a replica that does not come back by itself. */
+export function isGone({ status }: AgentState): boolean {
+  return status === 'escalated' || status === 'stopped';
+}
+
 /** Makes the slot of an agent that shares none. */
 export function ownSlot(pool: Pool, agent: ResolvedAgent, runtime: RuntimeId): Slot {
   const { maxHeapMb } = agent.limits;
-  const options = { label: runtime, env: agent.env, ...(maxHeapMb === undefined ? {} : { maxHeapMb }) };
+  const options = {
+    label: freeLabel(pool, runtime),
+    env: agent.env,
+    ...(maxHeapMb === undefined ? {} : { maxHeapMb }),
+  };
   return agent.isolation === 'process' ? pool.process(options) : pool.dedicated(options);
+}
+
+/** The name, or the first numbered one like it that no slot has. */
+export function freeLabel({ slots }: Pool, name: string): string {
+  const taken = new Set(slots.map(({ label }) => label));
+  for (let n = 0; ; n++) {
+    const label = n === 0 ? name : `${name}+${n}`;
+    if (!taken.has(label)) return label;
+  }
 }
 
 /** The shared slot that a new agent is placed on. Throws `ORRERY_CONFIG_INVALID` when there is none. */

@@ -8,11 +8,13 @@ export interface SlotRestartsOptions {
   readonly policy: RestartPolicy;
   readonly random: () => number;
   readonly replicasOf: (slot: Slot) => readonly Replica[];
+  /** It was taken away, or nobody is to live there any more. */
+  readonly isGone: (slot: Slot) => boolean;
 }
 
 export class SlotRestarts {
   readonly #options: SlotRestartsOptions;
-  readonly #trackers = new Map<Slot, RestartTracker>();
+  readonly #trackers = new WeakMap<Slot, RestartTracker>();
   readonly #timers = new Set<NodeJS.Timeout>();
   #closed = false;
 
@@ -36,7 +38,7 @@ export class SlotRestarts {
   }
 
   start(slot: Slot): void {
-    if (this.#closed || slot.state.status !== 'exited') return;
+    if (this.#closed || slot.state.status !== 'exited' || this.#options.isGone(slot)) return;
     slot.restarts += 1;
     slot.start();
   }

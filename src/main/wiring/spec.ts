@@ -3,7 +3,8 @@ import { pathToFileURL } from 'node:url';
 import type { AgentSpec, RuntimeId } from '../../protocol/index.ts';
 import type { ResolvedAgent } from '../config/types.ts';
 
-export function specOf(agent: ResolvedAgent, runtime: RuntimeId, number: number): AgentSpec {
+/** `owner` by default: the runtime itself. */
+export function specOf(agent: ResolvedAgent, runtime: RuntimeId, number: number, owner?: string): AgentSpec {
   const { source } = agent;
   return {
     runtime,
@@ -11,5 +12,6 @@ export function specOf(agent: ResolvedAgent, runtime: RuntimeId, number: number)
     source: source.kind === 'module' ? { kind: 'module', url: pathToFileURL(source.path).href } : source,
     env: agent.env,
     number,
+    ...(owner === undefined ? {} : { owner }),
   };
 }

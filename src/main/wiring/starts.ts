@@ -24,20 +24,23 @@ export function startReplicas(slot: Slot, replicas: readonly Replica[], events: 
 async function start(slot: Slot, replicas: readonly Replica[], events: StartEvents): Promise<void> {
   const { generation } = slot;
   const isOver = (): boolean => slot.generation !== generation || events.isOver();
-  const specs = replicas.map(({ agent, runtime, number }) => specOf(agent, runtime, number));
+  const specs = replicas.map(({ agent, runtime, number, owner }) => specOf(agent, runtime, number, owner));
   let results: readonly AgentStartResult[];
   try {
     results = await slot.remote.host.startAgents(specs);
   } catch (error) {
     // When the slot died, its end has been told, and took care of these.
     if (codeOf(error) !== 'ORRERY_CALL_DEADLINE' || isOver()) return;
-    for (const replica of replicas) events.hangs(replica);
+    for (const replica of replicas) if (replica.slot === slot) events.hangs(replica);
     return;
   }
   if (isOver()) return;
   for (const [i, replica] of replicas.entries()) {
     const result = results[i];
-    if (result?.ok) events.started(replica);
+    if (replica.slot !== slot) {
+      // It was swapped while it started here: this start came too late, and nobody has heard of it.
+      if (result?.ok) void slot.remote.host.stopAgents([replica.runtime], 0).catch(() => undefined);
+    } else if (result?.ok) events.started(replica);
     else if (result) events.failed(replica, fromWire(result.error));
   }
 }

@@ -45,13 +45,19 @@ export class Verdicts implements QuarantineHost {
   readonly #options: VerdictsOptions;
   readonly #slots: QuarantineSlots;
   /** Slots whose last end nobody was found for, with when that was. */
-  readonly #unexplained = new Map<Slot, number>();
+  readonly #unexplained = new WeakMap<Slot, number>();
   #closed = false;
 
   constructor(options: VerdictsOptions) {
     this.#options = options;
     const { pool, log, find, config } = options;
-    this.#slots = new QuarantineSlots({ pool, log, find, maxHeapMb: config.workers.maxHeapMb });
+    this.#slots = new QuarantineSlots({
+      pool,
+      log,
+      find,
+      maxHeapMb: config.workers.maxHeapMb,
+      gone: ({ number }) => options.engine.slotGone(number),
+    });
   }
 
   /** Why an agent that ends its slot whatever it is told is given up. */
@@ -65,6 +71,10 @@ export class Verdicts implements QuarantineHost {
 
   rest(): void {
     this.#slots.rest();
+  }
+
+  outdated(): void {
+    this.#slots.outdated();
   }
 
   ready(): void {

@@ -133,14 +133,14 @@ export class DiscordConnection {
     const { client } = this;
     client.on(Events.Raw, (packet: GatewayDispatchPayload) => this.#dispatched(packet));
     client.on(Events.ShardReady, () => {
-      clearTimeout(this.#window);
+      this.#isBack();
       this.#isOpen = true;
       this.#reader.settle();
       this.#opened.resolve();
     });
     client.on(Events.ShardResume, () => {
       this.#resumes += 1;
-      clearTimeout(this.#window);
+      this.#isBack();
     });
     client.on(Events.ShardDisconnect, ({ code }) => {
       this.#fail(
@@ -186,11 +186,17 @@ export class DiscordConnection {
   /** The library reconnects by itself, every half second and without an end: it gets its time, then the backoff takes over. */
   #dropped(): void {
     this.#drops += 1;
+    // It tells of each attempt: the time counts from the loss.
+    if (this.#window) return;
     const { resumeMs } = this.#options;
-    clearTimeout(this.#window);
     this.#window = setTimeout(() => {
       this.#fail(new OrreryError('ORRERY_CHANNEL_FAILED', `Discord's gateway did not come back within ${resumeMs} ms`));
     }, resumeMs);
+  }
+
+  #isBack(): void {
+    clearTimeout(this.#window);
+    this.#window = undefined;
   }
 
   #fail(error: OrreryError): void {
