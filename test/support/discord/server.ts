@@ -200,8 +200,8 @@ export class DiscordServer implements AsyncDisposable {
     const nonce = typeof body['nonce'] === 'string' ? body['nonce'] : undefined;
     if (nonce !== undefined && nonce.length > 25)
       return { status: 400, body: { code: 50_035, message: 'Invalid Form Body' } };
-    const before =
-      nonce === undefined || body['enforce_nonce'] !== true ? undefined : this.#nonces.get(`${room.id} ${nonce}`);
+    // Of the same author, wherever it stands.
+    const before = nonce === undefined || body['enforce_nonce'] !== true ? undefined : this.#nonces.get(nonce);
     if (before) {
       this.enforced += 1;
       return { status: 200, body: before };
@@ -214,7 +214,7 @@ export class DiscordServer implements AsyncDisposable {
       ...(nonce === undefined ? {} : { nonce }),
       ...(reference === undefined ? {} : { replyTo: reference.message_id }),
     });
-    if (nonce !== undefined) this.#nonces.set(`${room.id} ${nonce}`, message);
+    if (nonce !== undefined) this.#nonces.set(nonce, message);
     this.heard.push({ room, message: { ...message } });
     this.gateway.dispatch('MESSAGE_CREATE', message);
     if (this.swallows > 0) {
