@@ -2,134 +2,16 @@
  * Kills whole hosts under Discord's users, with the real client library, and looks what the users see: each message answered once, in order, also
  * where the network was away, where nobody knows whether a post arrived, and where people wrote while there was no host.
  */
-import { afterEach, describe, expect, test } from 'vitest';
-import type { OrreryConfig } from '../../src/main/config/input.ts';
-import { DiscordServer, TOKEN } from '../support/discord/server.ts';
-import { type TestMessage, type TestRoom, type TestUser, makeUser } from '../support/discord/world.ts';
-import { eventually, fixture } from '../support/host.ts';
-import { type Unfinished, unfinished } from '../support/journal-file.ts';
-import { Relay } from '../support/relay.ts';
-import { ServedDir } from '../support/served.ts';
-
-const open: AsyncDisposable[] = [];
-
-afterEach(async () => {
-  for (const thing of open.splice(0).toReversed()) await thing[Symbol.asyncDispose]();
-});
-
-function use<T extends AsyncDisposable>(thing: T): T {
-  open.push(thing);
-  return thing;
-}
-
-/** Somebody who talks to the bot in one place, in a session of their own. */
-interface Speaker {
-  readonly user: TestUser;
-  readonly room: TestRoom;
-  readonly asked: TestMessage[];
-}
-
-interface Outcome {
-  readonly answers: readonly (readonly number[])[];
-  readonly others: number;
-  readonly unfinished: readonly Unfinished[];
-}
-
-/** One answer for each message of each speaker, in order, and nothing else. */
-function onceEach(speakers: readonly Speaker[]): Outcome {
-  return { answers: speakers.map(({ asked }) => [...asked.keys()]), others: 0, unfinished: [] };
-}
-
-/** A network with people on it, and a host that may be ended and started anew. */
-class Play {
-  readonly discord: DiscordServer;
-  readonly thread: TestRoom;
-  readonly way: Relay;
-  readonly served: ServedDir;
-
-  private constructor(discord: DiscordServer, thread: TestRoom, way: Relay, served: ServedDir) {
-    this.discord = discord;
-    this.thread = thread;
-    this.way = way;
-    this.served = served;
-  }
-
-  static async begin(channel: object = {}, config: Partial<OrreryConfig> = {}): Promise<Play> {
-    const discord = use(await DiscordServer.start());
-    const thread = discord.world.addRoom('thread', discord.world.room);
-    const way = use(await Relay.start(Number(new URL(discord.gateway.url).port)));
-    discord.gateway.url = `ws://127.0.0.1:${way.port}/`;
-    const served = use(
-      new ServedDir({
-        agents: { gated: { use: fixture('gated'), env: ['GATE', 'LOG'] } },
-        channels: {
-          web: { type: 'gateway', port: 0 },
-          discord: {
-            type: 'discord',
-            token: TOKEN,
-            apiUrl: discord.apiUrl,
-            allow: ['*'],
-            rateLimitPerMinute: 1_000_000,
-            stream: false,
-            ...channel,
-          },
-        },
-        workers: { threads: 1 },
-        delivery: { retryMinMs: 20, retryMaxMs: 200, mailboxSize: 1000 },
-        ...config,
-      }),
-    );
-    await served.start();
-    await eventually('the bot is connected', () => discord.gateway.live === 1);
-    return new Play(discord, thread, way, served);
-  }
-
-  speaker(room: TestRoom, user: TestUser = this.discord.world.alice): Speaker {
-    return { user, room, asked: [] };
-  }
-
-  say({ user, room, asked }: Speaker, text: string): void {
-    const mention = room.type === 1 ? '' : `<@${this.discord.world.self.id}> `;
-    asked.push(this.discord.say({ user, room, content: mention + text }));
-  }
-
-  /** What stands in a speaker's room as answers to them, as numbers of what they asked, in order. */
-  answers({ room, asked }: Speaker): readonly number[] {
-    return room.messages
-      .filter(({ author }) => author.id === this.discord.world.self.id)
-      .map((reply) => asked.findIndex(({ id }) => id === reply.message_reference?.message_id))
-      .filter((index) => index >= 0);
-  }
-
-  /** Waits until all is answered, ends the host in order, and returns what each speaker got, beside what nobody had asked for. */
-  async outcome(speakers: readonly Speaker[]): Promise<Outcome> {
-    await eventually('all is answered', () =>
-      speakers.every((speaker) => new Set(this.answers(speaker)).size === speaker.asked.length),
-    );
-    await this.served.stop();
-    const answers = speakers.map((speaker) => this.answers(speaker));
-    const posts = this.discord.world.rooms.flatMap((room) => this.discord.standing(room)).length;
-    return { answers, others: posts - answers.flat().length, unfinished: unfinished(this.served) };
-  }
-
-  /** It is on the disk that somebody talks there. */
-  async known(...rooms: readonly TestRoom[]): Promise<void> {
-    await eventually('the rooms are known', () => {
-      const [text = ''] = this.served.lines('data/channels/discord.json');
-      return rooms.every(({ id }) => text.includes(id));
-    });
-  }
-
-  /** So many turns have begun, or ended. */
-  async turns(what: 'begin' | 'end', count: number): Promise<void> {
-    const read = (): number => this.served.lines().filter((line) => line.startsWith(what)).length;
-    await eventually(`${count} turns: ${what}`, () => read() >= count);
-  }
-}
+import { describe, expect, test } from 'vitest';
+import { DiscordPlay, onceEach } from '../support/discord/play.ts';
+import { TOKEN } from '../support/discord/server.ts';
+import { makeUser } from '../support/discord/world.ts';
+import { eventually } from '../support/host.ts';
+import { unfinished } from '../support/journal-file.ts';
 
 describe('SIGKILL under Discord', () => {
   test('discord - each message is answered once and in its order when the host is killed again and again', async () => {
-    const play = await Play.begin();
+    await using play = await DiscordPlay.begin();
     const { discord, served } = play;
     const { world } = discord;
     const speakers = [
@@ -156,7 +38,7 @@ describe('SIGKILL under Discord', () => {
   });
 
   test('discord - a post whose acknowledgement the host did not live to see is found by its nonce, and its turn is not run again', async () => {
-    const play = await Play.begin();
+    await using play = await DiscordPlay.begin();
     const { discord, way, served } = play;
     const { world } = discord;
     const [alice, bob] = [play.speaker(world.dm), play.speaker(world.room, makeUser('bob'))];
@@ -185,7 +67,7 @@ describe('SIGKILL under Discord', () => {
   });
 
   test('discord - a reply that stood half written becomes whole in its place', async () => {
-    const play = await Play.begin({ stream: true });
+    await using play = await DiscordPlay.begin({ stream: true });
     const { discord, served } = play;
     const alice = play.speaker(discord.world.dm);
     play.say(alice, 'tell a story');
@@ -200,7 +82,7 @@ describe('SIGKILL under Discord', () => {
   });
 
   test('discord - what somebody writes for the first time just before the end has its sequel fetched', async () => {
-    const play = await Play.begin();
+    await using play = await DiscordPlay.begin();
     const { discord, served } = play;
     const carol = play.speaker(discord.world.addDm(makeUser('carol')), makeUser('carol'));
     play.say(carol, 'first');
@@ -214,7 +96,7 @@ describe('SIGKILL under Discord', () => {
 
 describe('SIGKILL while Discord is away', () => {
   test('discord - replies that are held outlive the host, and go out once and in order when Discord is back', async () => {
-    const play = await Play.begin();
+    await using play = await DiscordPlay.begin();
     const { discord, way, served } = play;
     const { world } = discord;
     const [alice, bob] = [play.speaker(world.dm), play.speaker(world.room, makeUser('bob'))];
@@ -239,5 +121,41 @@ describe('SIGKILL while Discord is away', () => {
     expect(await play.outcome([alice, bob])).toEqual(onceEach([alice, bob]));
     // What had committed was not run again.
     expect(served.lines().filter((line) => line.startsWith('begin hold'))).toHaveLength(6);
+  });
+
+  test('discord - what is refused while the library tries to resume is held, however often, and goes out once', async () => {
+    await using play = await DiscordPlay.begin();
+    const { discord, way, served } = play;
+    const alice = play.speaker(discord.world.dm);
+    for (const name of ['one', 'two', 'three']) play.say(alice, `hold a ${name}`);
+    await eventually('all are accepted', () => unfinished(served).length === 3);
+    way.break();
+    served.openGate('gate-a');
+    await served.process.until('its replies are held');
+    // More often than a reply that the network refuses is sent.
+    await eventually('it is tried again', () => way.broken > 40);
+    await way.mend();
+    expect(await play.outcome([alice])).toEqual(onceEach([alice]));
+  });
+});
+
+describe('a token that is not valid any more', () => {
+  test('discord - closes the channel alone, holds what is due, and sends it when the token is mended and the channel restarted', async () => {
+    await using play = await DiscordPlay.begin();
+    const { discord, served } = play;
+    const alice = play.speaker(discord.world.dm);
+    play.say(alice, 'hold a one');
+    play.say(alice, 'two');
+    await eventually('both are accepted', () => unfinished(served).length === 2);
+    discord.token = 'another';
+    served.openGate('gate-a');
+    await eventually('the channel is closed', async () => (await served.channel('discord')).state.status === 'closed');
+    expect(await served.channel('discord')).toMatchObject({ state: { cause: { code: 'ORRERY_UNAUTHORIZED' } } });
+    expect((await served.ask({ id: 'web', message: 'still here?' })).body.message).toBe('still here?');
+    await eventually('both have committed', () => unfinished(served).every(({ committed }) => committed));
+    discord.token = TOKEN;
+    play.say(alice, 'three');
+    expect(await served.command('channels', 'restart', 'discord')).toMatchObject({ code: 0 });
+    expect(await play.outcome([alice])).toEqual(onceEach([alice]));
   });
 });

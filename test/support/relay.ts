@@ -5,6 +5,9 @@ import { type AddressInfo, type Server, type Socket, connect, createServer } fro
 export class Relay implements AsyncDisposable {
   /** While it is true nothing that the server says arrives: what a client sent is taken, and the client never hears of it. */
   muted = false;
+  /** Connections that were broken as soon as they were made. */
+  broken = 0;
+  #breaks = false;
   readonly #target: number;
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
@@ -35,8 +38,16 @@ export class Relay implements AsyncDisposable {
     await closed;
   }
 
+  /** Ends all connections, and every new one as soon as it is made. */
+  break(): void {
+    this.#breaks = true;
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
   /** Takes connections again, where it took them before. */
   async mend(): Promise<void> {
+    this.#breaks = false;
+    if (this.#server) return;
     const server = createServer((client) => this.#join(client));
     server.listen(this.#port, '127.0.0.1');
     await once(server, 'listening');
@@ -49,6 +60,11 @@ export class Relay implements AsyncDisposable {
   }
 
   #join(client: Socket): void {
+    if (this.#breaks) {
+      this.broken += 1;
+      client.destroy();
+      return;
+    }
     const server = connect(this.#target, '127.0.0.1');
     this.#hold(client, server);
     this.#hold(server, client);

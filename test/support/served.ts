@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ChannelStatus } from '../../src/main/api.ts';
 import type { OrreryConfig } from '../../src/main/config/input.ts';
 import { type Finished, type Running, run, start } from './commands.ts';
 import { type TemporaryDirectory, temporaryDirectory } from './temporary.ts';
@@ -116,6 +117,13 @@ export class ServedDir implements AsyncDisposable {
     const text = await response.text();
     const isJson = response.headers.get('content-type')?.includes('json') === true;
     return { status: response.status, body: isJson ? (JSON.parse(text) as unknown) : text };
+  }
+
+  async channel(name: string): Promise<ChannelStatus> {
+    const { channels } = (await this.call('GET', '/api/status')).body as { channels: readonly ChannelStatus[] };
+    const found = channels.find((channel) => channel.name === name);
+    if (!found) throw new Error(`there is no channel ${name}`);
+    return found;
   }
 
   /** Runs a command on it, as its operator does. */
