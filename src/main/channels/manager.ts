@@ -260,7 +260,7 @@ export class ChannelManager {
   async #endTurns(timeoutMs: number): Promise<void> {
     const host = this.#host;
     if (host === undefined || (await settledWithin(host.settled(this), timeoutMs, this.#clock))) return;
-    this.#log.warn({ channel: this.#name, timeoutMs }, 'turns did not end in time and are aborted');
+    this.#log.warn({ channel: this.#name, timeoutMs }, 'turns did not end in time');
     // The next connection must not open over turns of this one that still run, so that they are waited for again.
     const aborted = async (): Promise<void> => {
       await host.abort(this);

@@ -47,6 +47,12 @@ interface Hosted {
   readonly agent: string | undefined;
 }
 
+/** One restart of a channel. */
+interface Restart {
+  /** Whether there was a connection on which its turns could still be answered. */
+  readonly wasConnected: boolean;
+}
+
 export class HostedChannels implements ChannelManagers, ChannelHost {
   readonly #options: ChannelsOptions;
   readonly #byName = new Map<string, Hosted>();
@@ -56,6 +62,8 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
   /** The adapter of each channel's last start. */
   readonly #adapters = new Map<string, Channel>();
   readonly #sends = new AbortController();
+  /** Channels that are being restarted, by their last restart. */
+  readonly #restarts = new Map<ChannelManager, Restart>();
 
   constructor(options: ChannelsOptions) {
     this.#options = options;
@@ -97,8 +105,16 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
   }
 
   async restart(name: string): Promise<ChannelStatus> {
-    if (!this.#byName.has(name)) throw new OrreryError('ORRERY_NOT_FOUND', `There is no channel "${name}"`);
-    await this.#start(name);
+    const manager = this.get(name);
+    if (!manager) throw new OrreryError('ORRERY_NOT_FOUND', `There is no channel "${name}"`);
+    const restart: Restart = { wasConnected: manager.isConnected() };
+    this.#restarts.set(manager, restart);
+    try {
+      await this.#start(name);
+    } finally {
+      // Of two restarts at once the first ends while the second is under way.
+      if (this.#restarts.get(manager) === restart) this.#restarts.delete(manager);
+    }
     return this.#status(name);
   }
 
@@ -135,11 +151,15 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     return this.#options.intake.accept(inbound, route, hosted.origin, o.listener);
   }
 
+  /** A turn that outlasts the patience of a restart goes on: what it answers is held until the new connection is open. */
   abort(manager: ChannelManager): void {
+    if (this.#restarts.has(manager)) return;
     this.#options.engine.abort('shutdown', this.#hostedOf(manager).origin);
   }
 
+  /** Without a connection nothing can be answered: it is the restart that brings one, and there is nothing to wait for. */
   settled(manager: ChannelManager): Promise<void> {
+    if (this.#restarts.get(manager)?.wasConnected === false) return Promise.resolve();
     return this.#hostedOf(manager).origin.book.settled();
   }
 

@@ -39,7 +39,7 @@ export class DiscordPlay implements AsyncDisposable {
     this.served = served;
   }
 
-  static async begin(channel: object = {}, config: Partial<OrreryConfig> = {}): Promise<DiscordPlay> {
+  static async begin(channel: object = {}, { channels, ...config }: Partial<OrreryConfig> = {}): Promise<DiscordPlay> {
     const discord = await DiscordServer.start();
     const thread = discord.world.addRoom('thread', discord.world.room);
     const way = await Relay.start(Number(new URL(discord.gateway.url).port));
@@ -57,6 +57,7 @@ export class DiscordPlay implements AsyncDisposable {
           stream: false,
           ...channel,
         },
+        ...channels,
       },
       workers: { threads: 1 },
       delivery: { retryMinMs: 20, retryMaxMs: 200, mailboxSize: 1000 },

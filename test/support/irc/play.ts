@@ -10,24 +10,26 @@ import { IrcUser } from './user.ts';
 const BOT = 'orrery';
 const HALL = '#hall';
 
-/** Returns a host's configuration with an IRC channel on a port of loopback. */
+/** Returns an IRC channel's configuration, on a port of loopback. */
+export function ircChannel(port: number): NonNullable<OrreryConfig['channels']>[string] {
+  return {
+    type: 'irc',
+    host: '127.0.0.1',
+    port,
+    tls: false,
+    nick: BOT,
+    channels: [HALL],
+    allow: ['*'],
+    rateLimitPerMinute: 1_000_000,
+    flood: { burst: 10_000, intervalMs: 0 },
+  };
+}
+
+/** Returns the configuration of a host with that channel. */
 export function ircHost(port: number): OrreryConfig {
   return {
     agents: { gated: { use: fixture('gated'), env: ['GATE', 'LOG'] } },
-    channels: {
-      web: { type: 'gateway', port: 0 },
-      irc: {
-        type: 'irc',
-        host: '127.0.0.1',
-        port,
-        tls: false,
-        nick: BOT,
-        channels: [HALL],
-        allow: ['*'],
-        rateLimitPerMinute: 1_000_000,
-        flood: { burst: 10_000, intervalMs: 0 },
-      },
-    },
+    channels: { web: { type: 'gateway', port: 0 }, irc: ircChannel(port) },
     workers: { threads: 1 },
     delivery: { retryMinMs: 20, retryMaxMs: 200, mailboxSize: 1000 },
   };
@@ -38,7 +40,7 @@ export class IrcSpeaker {
   readonly user: IrcUser;
   readonly #target: string;
 
-  constructor(user: IrcUser, target: string) {
+  constructor(user: IrcUser, target: string = BOT) {
     this.user = user;
     this.#target = target;
   }
@@ -75,7 +77,7 @@ export class IrcPlay implements AsyncDisposable {
     this.server = server;
     this.way = way;
     this.served = new ServedDir(ircHost(way.port));
-    this.alice = new IrcSpeaker(alice, BOT);
+    this.alice = new IrcSpeaker(alice);
     this.bob = new IrcSpeaker(bob, HALL);
   }
 
