@@ -50,6 +50,8 @@ export class DiscordServer implements AsyncDisposable {
   swallows = 0;
   /** Answers of `GET /gateway/bot` that fail with 500. */
   failures = 0;
+  /** The status of every answer while it is set, as a proxy gives it for a server that is away. */
+  status: number | undefined;
   /** What every answer waits for. */
   held: Promise<void> = Promise.resolve();
   /** Every user's message is dispatched so often. */
@@ -134,6 +136,7 @@ export class DiscordServer implements AsyncDisposable {
 
   /** Undefined: the answer is lost on its way. */
   #answer(method: string, path: string, query: URLSearchParams, body: Record<string, unknown>): Answer | undefined {
+    if (this.status !== undefined) return { status: this.status, body: { code: 0, message: 'upstream' } };
     if (path === '/gateway/bot') return this.#gatewayBot();
     const [, rooms, id = '', kind, messageId] = path.split('/');
     const room = this.world.findRoom(id);
