@@ -9,7 +9,10 @@ import { makeUser } from '../support/discord/world.ts';
 import { eventually } from '../support/host.ts';
 import { unfinished } from '../support/journal-file.ts';
 
-describe('SIGKILL under Discord', () => {
+/** Hosts start again and again: with other tests beside them that takes its time. */
+const TIMEOUT_MS = 120_000;
+
+describe('SIGKILL under Discord', { timeout: TIMEOUT_MS }, () => {
   test('discord - each message is answered once and in its order when the host is killed again and again', async () => {
     await using play = await DiscordPlay.begin();
     const { discord, served } = play;
@@ -66,6 +69,28 @@ describe('SIGKILL under Discord', () => {
     expect(served.lines().filter((line) => line === 'begin hold b one')).toHaveLength(2);
   });
 
+  test('discord - a long reply of which the first part had arrived is continued after it', async () => {
+    await using play = await DiscordPlay.begin();
+    const { discord, way, served } = play;
+    const alice = play.speaker(discord.world.dm);
+    const text = `hold a ${'word '.repeat(600)}end`;
+    play.say(alice, text);
+    play.say(alice, 'next');
+    await eventually('both are accepted', () => unfinished(served).length === 2);
+    way.muted = true;
+    served.openGate('gate-a');
+    await discord.heard.next();
+    await served.kill();
+    expect(discord.standing(discord.world.dm)).toHaveLength(1);
+    way.muted = false;
+    await served.start();
+    await eventually('all is answered', () => unfinished(served).length === 0);
+    const [first, second, ...others] = discord.standing(discord.world.dm);
+    expect(`${first} ${second}`).toBe(text);
+    expect(others).toEqual(['next']);
+    expect(discord.enforced).toBe(1);
+  });
+
   test('discord - a reply that stood half written becomes whole in its place', async () => {
     await using play = await DiscordPlay.begin({ stream: true });
     const { discord, served } = play;
@@ -94,7 +119,7 @@ describe('SIGKILL under Discord', () => {
   });
 });
 
-describe('SIGKILL while Discord is away', () => {
+describe('an end of the host while Discord is away', { timeout: TIMEOUT_MS }, () => {
   test('discord - replies that are held outlive the host, and go out once and in order when Discord is back', async () => {
     await using play = await DiscordPlay.begin();
     const { discord, way, served } = play;
@@ -123,6 +148,25 @@ describe('SIGKILL while Discord is away', () => {
     expect(served.lines().filter((line) => line.startsWith('begin hold'))).toHaveLength(6);
   });
 
+  test('discord - replies that are held at an orderly stop are left to the next host, within the deadline', async () => {
+    await using play = await DiscordPlay.begin({}, { shutdown: { timeoutMs: 10_000, drainMs: 200 } });
+    const { discord, way, served } = play;
+    const alice = play.speaker(discord.world.dm);
+    for (const name of ['one', 'two']) play.say(alice, `hold a ${name}`);
+    await eventually('both are accepted', () => unfinished(served).length === 2);
+    await play.known(discord.world.dm);
+    await way.cut();
+    served.openGate('gate-a');
+    await eventually('both have committed', () => unfinished(served).every(({ committed }) => committed));
+    served.process.child.kill('SIGTERM');
+    expect(await served.process.finished).toMatchObject({ code: 1 });
+    play.say(alice, 'three');
+    await served.start();
+    await way.mend();
+    expect(await play.outcome([alice])).toEqual(onceEach([alice]));
+    expect(served.lines().filter((line) => line.startsWith('begin hold'))).toHaveLength(2);
+  });
+
   test('discord - what is refused while the library tries to resume is held, however often, and goes out once', async () => {
     await using play = await DiscordPlay.begin();
     const { discord, way, served } = play;
@@ -139,7 +183,7 @@ describe('SIGKILL while Discord is away', () => {
   });
 });
 
-describe('a token that is not valid any more', () => {
+describe('a token that is not valid any more', { timeout: TIMEOUT_MS }, () => {
   test('discord - closes the channel alone, holds what is due, and sends it when the token is mended and the channel restarted', async () => {
     await using play = await DiscordPlay.begin();
     const { discord, served } = play;

@@ -9,6 +9,8 @@ import { IrcServer } from '../support/irc/server.ts';
 import { unfinished } from '../support/journal-file.ts';
 import { ServedDir } from '../support/served.ts';
 
+/** Hosts start again and again: with other tests beside them that takes its time. */
+const TIMEOUT_MS = 120_000;
 const NOTHING: readonly string[] = [];
 
 /** Says what has a number, from a speaker whose name it begins with. */
@@ -29,7 +31,7 @@ function repeated(texts: readonly string[]): readonly string[] {
   return texts.filter((text, i) => texts.indexOf(text) < i);
 }
 
-describe('SIGKILL under IRC', () => {
+describe('SIGKILL under IRC', { timeout: TIMEOUT_MS }, () => {
   test('irc - nothing accepted is lost when the host is killed again and again, the order holds, and only what was not marked as sent is repeated', async () => {
     await using play = await IrcPlay.begin();
     const { alice, bob, served } = play;
