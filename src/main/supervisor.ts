@@ -358,7 +358,7 @@ class Host implements Supervisor {
     }
   }
 
-  /** Ends everything that is left: after a drain nothing but the channels and empty threads. */
+  /** Ends what is left: after a drain channels and empty threads. The engine first: a send that its channel's end breaks off is no refusal. */
   async #close(): Promise<void> {
     if (this.#state === 'starting' || this.#state === 'running') this.#state = 'draining';
     const error = new OrreryError('ORRERY_CLOSED', 'The supervisor was closed');
@@ -368,8 +368,8 @@ class Host implements Supervisor {
     // Their threads are gone, so that nothing of them can commit any more: now their senders are told.
     this.#engine.abandon(new OrreryError('ORRERY_INTERRUPTED', 'The host stopped before the turn ended'));
     await within(this.#engine.idle(), ABORT_GRACE_MS);
-    await this.#channels.stop();
     this.#engine.close();
+    await this.#channels.stop();
     this.#monitor.stop();
     this.#loopDelay.stop();
     this.#admission.stop();

@@ -189,6 +189,34 @@ describe('what the bot sends', () => {
     expect(toWire(error)).toMatchObject({ code: 'ORRERY_UNDELIVERABLE' });
   });
 
+  test.each([
+    [502, 'ORRERY_CHANNEL_CLOSED'],
+    [503, 'ORRERY_CHANNEL_CLOSED'],
+    [500, 'ORRERY_CHANNEL_FAILED'],
+  ])('discord - a reply is told apart as not there or failed when Discord answers %i: %s', async (status, code) => {
+    const { channel, recorder, server } = await setUp();
+    await channel.connect(recorder.ctx);
+    server.say({ content: 'question' });
+    const out = replyTo(await recorder.accepted.next(), 'answer');
+    server.status = status;
+    const error: unknown = await channel.send(out, sendOptions('key')).catch((e: unknown) => e);
+    expect(toWire(error)).toMatchObject({ code });
+    server.status = undefined;
+    await channel.send(out, sendOptions('key'));
+    expect(server.standing(server.world.dm)).toEqual(['answer']);
+  });
+
+  test('discord - a reply waits, and is not given up, when the token it goes with is refused', async () => {
+    const { channel, recorder, server } = await setUp();
+    await channel.connect(recorder.ctx);
+    server.say({ content: 'question' });
+    const out = replyTo(await recorder.accepted.next(), 'answer');
+    server.token = 'another';
+    const error: unknown = await channel.send(out, sendOptions()).catch((e: unknown) => e);
+    expect(toWire(error)).toMatchObject({ code: 'ORRERY_CHANNEL_CLOSED' });
+    expect(toWire((await recorder.closed.next()).cause)).toMatchObject({ code: 'ORRERY_UNAUTHORIZED' });
+  });
+
   test('discord - a token that is revoked while it runs ends the channel for good', async () => {
     const { channel, recorder, server } = await setUp();
     await channel.connect(recorder.ctx);

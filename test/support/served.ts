@@ -2,8 +2,9 @@
 import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ChannelStatus } from '../../src/main/api.ts';
 import type { OrreryConfig } from '../../src/main/config/input.ts';
-import { type Running, start } from './commands.ts';
+import { type Finished, type Running, run, start } from './commands.ts';
 import { type TemporaryDirectory, temporaryDirectory } from './temporary.ts';
 
 export interface Answer {
@@ -52,7 +53,9 @@ export class ServedDir implements AsyncDisposable {
 
   /** Resolves when it serves. */
   async start(): Promise<void> {
-    this.running = start(['serve', '-c', this.#file], { cwd: this.dir.path });
+    // For agents whose messages bring no metadata.
+    const env = { GATE: this.path('gate'), LOG: this.path('log') };
+    this.running = start(['serve', '-c', this.#file], { cwd: this.dir.path, env });
     const output = await this.running.until('the supervisor runs');
     const line = output.split('\n').find((text) => text.includes('the supervisor runs')) ?? '';
     const [url] = (JSON.parse(line) as { urls: string[] }).urls;
@@ -66,6 +69,13 @@ export class ServedDir implements AsyncDisposable {
     child.kill('SIGKILL');
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     await this.process.finished;
+  }
+
+  /** Ends it in order; rejects when it had to cut something off. */
+  async stop(): Promise<void> {
+    this.process.child.kill('SIGTERM');
+    const { code, stdout } = await this.process.finished;
+    if (code !== 0) throw new Error(`ended with ${code}:\n${stdout}`);
   }
 
   /** As a client does: one that is turned away because the machine is busy comes again. */
@@ -109,8 +119,20 @@ export class ServedDir implements AsyncDisposable {
     return { status: response.status, body: isJson ? (JSON.parse(text) as unknown) : text };
   }
 
-  openGate(): void {
-    writeFileSync(this.path('gate'), '');
+  async channel(name: string): Promise<ChannelStatus> {
+    const { channels } = (await this.call('GET', '/api/status')).body as { channels: readonly ChannelStatus[] };
+    const found = channels.find((channel) => channel.name === name);
+    if (!found) throw new Error(`there is no channel ${name}`);
+    return found;
+  }
+
+  /** Runs a command on it, as its operator does. */
+  async command(...args: readonly string[]): Promise<Finished> {
+    return await run([...args, '-c', this.#file], { cwd: this.dir.path });
+  }
+
+  openGate(name = 'gate'): void {
+    writeFileSync(this.path(name), '');
   }
 
   lines(name = 'log'): readonly string[] {

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { compileAdmission } from '../../src/main/channels/network/admission.ts';
 import { compileAllow } from '../../src/main/channels/network/allow.ts';
 import { Draft } from '../../src/main/channels/network/draft.ts';
@@ -13,6 +13,7 @@ import { Typing } from '../../src/main/channels/network/typing.ts';
 import { ERRORS, type ErrorCode } from '../../src/protocol/index.ts';
 import { pino } from 'pino';
 import { turn } from '../support/channels.ts';
+import { eventually } from '../support/host.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 type Over = Partial<Omit<NetworkMessage, 'place' | 'author'>> & {
@@ -156,6 +157,29 @@ describe('memory', () => {
     expect(openMemory(path, 'irc', log).marks()).toEqual([]);
     directory.write('channels/net.json', '{"type":"discord","rooms":{"7":5}}');
     expect(openMemory(path, 'discord', log).marks()).toEqual([]);
+  });
+
+  test('memory - writes a room that is new at once, and how far it was read a while later', async () => {
+    using directory = temporaryDirectory();
+    const path = `${directory.path}/channels/net.json`;
+    const log = pino({ enabled: false });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      const memory = openMemory(path, 'discord', log);
+      const kept = (): readonly unknown[] => openMemory(path, 'discord', log).marks();
+      memory.setMark('7', { last: '100', isDm: true });
+      vi.advanceTimersByTime(0);
+      await eventually('it is written', () => kept().length === 1);
+      memory.setMark('7', { last: '101', isDm: true });
+      vi.advanceTimersByTime(0);
+      expect(vi.getTimerCount()).toBe(1);
+      memory.setMark('8', { last: '102', isDm: true });
+      vi.advanceTimersByTime(0);
+      await eventually('both are written', () => kept().length === 2);
+      expect(kept()).toEqual(memory.marks());
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   test('memory - keeps what came while nothing was taken in, for a while and up to a bound', () => {

@@ -5,26 +5,38 @@ import type { Origin } from '../../src/main/delivery/origin.ts';
 import { OrreryError } from '../../src/protocol/index.ts';
 import { inbound } from '../support/channels.ts';
 import { DeliveryUnderTest, TestOrigin, tick } from '../support/delivery.ts';
+import { eventually } from '../support/host.ts';
 
 /** A channel that can be down. */
 class Channel extends TestOrigin {
   #down: PromiseWithResolvers<void> | undefined;
+  #isUnaware = false;
+  /** Sends that did not reach it. */
+  missed = 0;
 
   close(): void {
     this.#down = Promise.withResolvers();
   }
 
+  /** It is down, and has not noticed: it says that it can be reached. */
+  break(): void {
+    this.close();
+    this.#isUnaware = true;
+  }
+
   open(): void {
+    this.#isUnaware = false;
     this.#down?.resolve();
     this.#down = undefined;
   }
 
   reachable(): Promise<void> | undefined {
-    return this.#down?.promise;
+    return this.#isUnaware ? undefined : this.#down?.promise;
   }
 
   override reply(out: Parameters<Origin['reply']>[0]): void | Promise<void> {
     if (!this.#down) return super.reply(out);
+    this.missed += 1;
     return Promise.reject(new OrreryError('ORRERY_CHANNEL_CLOSED', 'down'));
   }
 
@@ -86,6 +98,34 @@ describe('a channel that is down', () => {
     await tick();
     expect(channel.heard).toEqual(['one', 'two']);
     expect(d.account.snapshot()).toMatchObject({ answered: 3, dead: 1, pending: 0 });
+  });
+
+  test('outbox - tries again what a channel did not reach that has not noticed yet, and takes none of it for a refusal', async () => {
+    const d = new DeliveryUnderTest({ maxSends: 1, retry: { minMs: 1, maxMs: 2, jitter: 0 } });
+    const channel = new Channel();
+    await send(d, channel, 'one', 's');
+    await send(d, channel, 'two', 's');
+    channel.break();
+    await d.reply('one');
+    await d.reply('two');
+    await eventually('it was tried', () => channel.missed > 5);
+    expect(channel.book.held).toBe(1);
+    channel.open();
+    await d.engine.idle();
+    expect(channel.heard).toEqual(['one', 'two']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 0 });
+    expect(channel.book.held).toBe(0);
+  });
+
+  test('outbox - gives up what a channel never reached that does not notice, when its bound is over', async () => {
+    const d = new DeliveryUnderTest({ maxHeldMs: 20, retry: { minMs: 1, maxMs: 2, jitter: 0 } });
+    const channel = new Channel();
+    const id = await send(d, channel, 'one');
+    channel.break();
+    await d.reply('one');
+    await d.engine.idle();
+    expect(d.letters.get(id)).toMatchObject({ reason: 'undeliverable' });
+    expect(channel.book.held).toBe(0);
   });
 
   test('outbox - holds a reply no longer than its bound', async () => {

@@ -36,7 +36,8 @@ export interface Origin {
   typing?(target: OutboundTarget): Disposable | undefined;
   /**
    * Undefined while it can be reached, else a promise that resolves when it can be again: a send that was rejected with
-   * `ORRERY_CHANNEL_CLOSED` waits for that. Absent: such a send is tried again with backoff, as any other.
+   * `ORRERY_CHANNEL_CLOSED` waits for that, and is tried again with backoff while there is nothing to wait for: it counts as no refusal. Absent:
+   * such a send is tried again with backoff, as any other.
    */
   reachable?(): Promise<void> | undefined;
   /** Hears of a message that is accepted and is not answered by this process: the next one does it. */

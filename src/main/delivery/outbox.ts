@@ -5,6 +5,7 @@
  *   sent               -> answered
  *   network refuses    -> again with backoff, `maxSends` times       -> undeliverable
  *   channel is closed  -> held until it is open again, however often -> sent, or undeliverable past `maxHeld` and `maxHeldMs`
+ *   it says it is open -> held too, and tried with backoff
  *   outbox is closed   -> left: what a durable journal has, the next process sends
  */
 import type { Logger } from 'pino';
@@ -29,6 +30,14 @@ export interface OutboxOptions {
   readonly left: (delivery: Delivery, error: unknown) => void;
   /** Hears that a session has nothing more to send. */
   readonly idle: (delivery: Delivery) => void;
+}
+
+/** A reply that waits for its network. */
+interface Hold {
+  /** When it is given up, in milliseconds of `performance.now()`. */
+  readonly until: number;
+  /** Sends that did not reach the network. */
+  tries: number;
 }
 
 export class Outbox {
@@ -101,35 +110,46 @@ export class Outbox {
   }
 
   async #retried(delivery: Delivery, first: Promise<void>, send: () => void | Promise<void>): Promise<void> {
-    const { maxSends, backoff, random } = this.#options;
+    const { origin } = delivery;
     let attempt = first;
-    for (let sends = 1; ;) {
-      try {
-        return await attempt;
-      } catch (error) {
-        const code = codeOf(error);
-        if (this.#closed) throw error;
-        const reachable = code === 'ORRERY_CHANNEL_CLOSED' ? delivery.origin.reachable?.() : undefined;
-        if (reachable) await this.#held(delivery, reachable, error);
-        else {
-          // An error without a code is the network's own, and may pass.
-          if (sends >= maxSends || (code !== undefined && !ERRORS[code].retryable)) throw error;
-          const retryAfterMs = retryAfterOf(error);
-          // The session's later replies wait behind this one.
-          if (isTooLongToHold(retryAfterMs, backoff)) throw error;
-          this.#options.log.debug({ err: messageOf(error), sends }, 'a send failed and is tried again');
-          await this.#wait(heldMs(retryAfterMs ?? backoffDelayMs(sends, backoff, random()), backoff));
-          sends += 1;
+    let hold: Hold | undefined;
+    try {
+      for (let sends = 1; ;) {
+        try {
+          return await attempt;
+        } catch (error) {
+          if (this.#closed) throw error;
+          if (origin.reachable && codeOf(error) === 'ORRERY_CHANNEL_CLOSED') {
+            hold ??= this.#hold(delivery, error);
+            await this.#reached(delivery, hold, error);
+          } else {
+            await this.#refused(sends, error);
+            sends += 1;
+          }
+          if (this.#closed) throw error;
+          attempt = Promise.resolve().then(send);
         }
-        if (this.#closed) throw error;
-        attempt = Promise.resolve().then(send);
       }
+    } finally {
+      if (hold) origin.book.held -= 1;
     }
   }
 
-  /** Waits until the channel is open again. Rejects where too many wait for it already, and when it takes too long. */
-  async #held(delivery: Delivery, reachable: Promise<void>, cause: unknown): Promise<void> {
-    const { origin, id, target, adopted } = delivery;
+  /** Waits before the next send of what the network refused; rejects where there is none. */
+  async #refused(sends: number, error: unknown): Promise<void> {
+    const { maxSends, backoff, random, log } = this.#options;
+    const code = codeOf(error);
+    // An error without a code is the network's own, and may pass.
+    if (sends >= maxSends || (code !== undefined && !ERRORS[code].retryable)) throw error;
+    const retryAfterMs = retryAfterOf(error);
+    // The session's later replies wait behind this one.
+    if (isTooLongToHold(retryAfterMs, backoff)) throw error;
+    log.debug({ err: messageOf(error), sends }, 'a send failed and is tried again');
+    await this.#wait(heldMs(retryAfterMs ?? backoffDelayMs(sends, backoff, random()), backoff));
+  }
+
+  /** Begins to hold a reply whose channel is down; throws where too many are held already. */
+  #hold({ origin, id, target, adopted }: Delivery, cause: unknown): Hold {
     const { maxHeld, maxHeldMs, log } = this.#options;
     const { book } = origin;
     const { channel } = target;
@@ -139,12 +159,21 @@ export class Outbox {
     }
     if (book.held === 0) log.warn({ channel, delivery: id }, 'the channel is down: its replies are held');
     book.held += 1;
-    try {
-      const isOpen = await this.#wait(maxHeldMs, reachable);
-      if (!isOpen && !this.#closed) throw unreached(`The channel ${channel} was down for ${maxHeldMs} ms`, cause);
-    } finally {
-      book.held -= 1;
-    }
+    return { until: performance.now() + maxHeldMs, tries: 0 };
+  }
+
+  /** Waits until the channel is open again; rejects when it takes too long. */
+  async #reached({ origin, target }: Delivery, hold: Hold, cause: unknown): Promise<void> {
+    const { maxHeldMs, backoff, random } = this.#options;
+    const leftMs = Math.max(0, hold.until - performance.now());
+    const reachable = origin.reachable?.();
+    hold.tries += 1;
+    // Race: a network that went away counts as connected until its driver has noticed, or for as long as its library is busy resuming. Those
+    // sends are no refusals, however many of them there are.
+    const againMs = reachable ? leftMs : Math.min(leftMs, backoffDelayMs(hold.tries, backoff, random()));
+    const isOpen = await this.#wait(againMs, reachable);
+    if (isOpen || this.#closed || performance.now() < hold.until) return;
+    throw unreached(`The channel ${target.channel} was down for ${maxHeldMs} ms`, cause);
   }
 
   /** Resolves after a time, or before that to true with `early`; at once when the outbox closes. */

@@ -213,9 +213,9 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
     this.#options.engine.abort('shutdown', this.#hostedOf(manager).origin);
   }
 
+  /** Without a connection nothing can be answered: it is the restart that brings one, and there is nothing to wait for. */
   settled(manager: ChannelManager): Promise<void> {
     const { isDown } = this.#hostedOf(manager);
-    // Its replies wait for the next connection: there is none that they could leave by before.
     if (isDown && !this.#sends.signal.aborted) return Promise.resolve();
     return this.#hostedOf(manager).origin.book.settled();
   }

@@ -50,6 +50,8 @@ export class DiscordServer implements AsyncDisposable {
   swallows = 0;
   /** Answers of `GET /gateway/bot` that fail with 500. */
   failures = 0;
+  /** The status of every answer while it is set, as a proxy gives it for a server that is away. */
+  status: number | undefined;
   /** What every answer waits for. */
   held: Promise<void> = Promise.resolve();
   /** Every user's message is dispatched so often. */
@@ -134,6 +136,7 @@ export class DiscordServer implements AsyncDisposable {
 
   /** Undefined: the answer is lost on its way. */
   #answer(method: string, path: string, query: URLSearchParams, body: Record<string, unknown>): Answer | undefined {
+    if (this.status !== undefined) return { status: this.status, body: { code: 0, message: 'upstream' } };
     if (path === '/gateway/bot') return this.#gatewayBot();
     const [, rooms, id = '', kind, messageId] = path.split('/');
     const room = this.world.findRoom(id);
@@ -200,8 +203,8 @@ export class DiscordServer implements AsyncDisposable {
     const nonce = typeof body['nonce'] === 'string' ? body['nonce'] : undefined;
     if (nonce !== undefined && nonce.length > 25)
       return { status: 400, body: { code: 50_035, message: 'Invalid Form Body' } };
-    const before =
-      nonce === undefined || body['enforce_nonce'] !== true ? undefined : this.#nonces.get(`${room.id} ${nonce}`);
+    // Of the same author, wherever it stands.
+    const before = nonce === undefined || body['enforce_nonce'] !== true ? undefined : this.#nonces.get(nonce);
     if (before) {
       this.enforced += 1;
       return { status: 200, body: before };
@@ -214,7 +217,7 @@ export class DiscordServer implements AsyncDisposable {
       ...(nonce === undefined ? {} : { nonce }),
       ...(reference === undefined ? {} : { replyTo: reference.message_id }),
     });
-    if (nonce !== undefined) this.#nonces.set(`${room.id} ${nonce}`, message);
+    if (nonce !== undefined) this.#nonces.set(nonce, message);
     this.heard.push({ room, message: { ...message } });
     this.gateway.dispatch('MESSAGE_CREATE', message);
     if (this.swallows > 0) {

@@ -60,8 +60,9 @@ export class DiscordDriver implements NetworkDriver {
     const reply =
       replyTo === undefined ? {} : { message_reference: { message_id: replyTo, fail_if_not_exists: false } };
     const body = { content, nonce, enforce_nonce: true, allowed_mentions: MENTIONS, ...reply };
-    const posted = await this.#request(({ client, routes }) =>
-      client.rest.post(routes.channelMessages(target), { body, signal }),
+    const posted = await this.#request(
+      ({ client, routes }) => client.rest.post(routes.channelMessages(target), { body, signal }),
+      signal,
     );
     const { id, content: text } = posted as APIMessage;
     return { id, text };
@@ -84,15 +85,17 @@ export class DiscordDriver implements NetworkDriver {
     return this.#connection?.health() ?? {};
   }
 
-  async #request(call: (connection: DiscordConnection) => Promise<unknown>): Promise<unknown> {
+  async #request(call: (connection: DiscordConnection) => Promise<unknown>, signal?: AbortSignal): Promise<unknown> {
     const connection = this.#connection;
     if (!connection) throw new OrreryError('ORRERY_CHANNEL_CLOSED', 'Discord is not connected');
     try {
       return await call(connection);
     } catch (error) {
-      const known = requestError(error);
-      if (known instanceof OrreryError && known.code === 'ORRERY_UNAUTHORIZED') connection.tokenRefused();
-      throw known;
+      const known = requestError(error, signal?.aborted === true);
+      if (!(known instanceof OrreryError) || known.code !== 'ORRERY_UNAUTHORIZED') throw known;
+      // It is the channel that is refused, not what was to be sent: that waits until somebody has mended the token.
+      connection.tokenRefused();
+      throw new OrreryError('ORRERY_CHANNEL_CLOSED', 'Discord refused the token', { cause: known });
     }
   }
 }

@@ -35,9 +35,15 @@ export function connectError(error: unknown): OrreryError {
   return new OrreryError('ORRERY_CHANNEL_FAILED', `Discord was not reached: ${messageOf(error)}`, { cause: error });
 }
 
-/** Reads what the library threw for one request. */
-export function requestError(error: unknown): unknown {
-  if (error instanceof OrreryError || field(error, 'name') === 'AbortError') return error;
+/** What a proxy says for a server that is away. */
+const AWAY: ReadonlySet<unknown> = new Set([502, 503, 504]);
+
+/**
+ * Reads what the library threw for one request. `ORRERY_CHANNEL_CLOSED` says that Discord was not reached, whatever was asked of it: a reply waits
+ * until it is. `isAborted` tells that the request was given up by its caller; the library aborts those that take too long as well.
+ */
+export function requestError(error: unknown, isAborted: boolean): unknown {
+  if (error instanceof OrreryError || isAborted) return error;
   const retryAfter = field(error, 'retryAfter');
   const timeToReset = field(error, 'timeToReset');
   if (typeof retryAfter === 'number' && typeof timeToReset === 'number') {
@@ -55,7 +61,12 @@ export function requestError(error: unknown): unknown {
       hint: 'The bot may lack the permission to write there, or the place is gone.',
     });
   }
-  return new OrreryError('ORRERY_CHANNEL_FAILED', `Discord was not reached: ${messageOf(error)}`, { cause: error });
+  // An answer has a status; what the system or the HTTP client says of a connection has a code in letters.
+  const isUnanswered = typeof field(error, 'code') === 'string' || field(error, 'name') === 'AbortError';
+  if (AWAY.has(status) || (status === undefined && isUnanswered)) {
+    return new OrreryError('ORRERY_CHANNEL_CLOSED', `Discord was not reached: ${messageOf(error)}`, { cause: error });
+  }
+  return new OrreryError('ORRERY_CHANNEL_FAILED', `Discord failed: ${messageOf(error)}`, { cause: error });
 }
 
 /** Tells whether a request failed because the place is gone or closed to the bot. */

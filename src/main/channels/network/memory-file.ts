@@ -7,6 +7,11 @@ import { ChannelMemory, type Mark } from './memory.ts';
 
 /** Milliseconds in which changes gather; a host that is killed reads so much again, and the journal knows the ids. */
 export const WRITE_AFTER_MS = 1000;
+/**
+ * The same for a room that is new: of one that is not in the file nothing is fetched after a crash, so that it is written at once. Rooms that come
+ * together, as those of a guild do, are one write.
+ */
+const WRITE_NEW_AFTER_MS = 0;
 
 interface Stored {
   readonly type: string;
@@ -18,7 +23,7 @@ export function openMemory(path: string, type: string, log: Logger): ChannelMemo
   const file = new MarksFile(path, type, log);
   const memory: ChannelMemory = new ChannelMemory(
     readMarks(path, type),
-    () => file.changed(memory),
+    (isNew) => file.changed(memory, isNew),
     () => file.flush(),
   );
   return memory;
@@ -29,6 +34,8 @@ class MarksFile {
   readonly #type: string;
   readonly #log: Logger;
   #timer: NodeJS.Timeout | undefined;
+  /** The write that is due is one of new rooms. */
+  #isSoon = false;
   #memory: ChannelMemory | undefined;
   /** Writes run one after another. */
   #writing: Promise<void> = Promise.resolve();
@@ -39,10 +46,12 @@ class MarksFile {
     this.#log = log;
   }
 
-  changed(memory: ChannelMemory): void {
+  changed(memory: ChannelMemory, isNew: boolean): void {
     this.#memory = memory;
-    if (this.#timer !== undefined) return;
-    this.#timer = setTimeout(() => void this.flush(), WRITE_AFTER_MS);
+    if (this.#timer !== undefined && (this.#isSoon || !isNew)) return;
+    clearTimeout(this.#timer);
+    this.#isSoon = isNew;
+    this.#timer = setTimeout(() => void this.flush(), isNew ? WRITE_NEW_AFTER_MS : WRITE_AFTER_MS);
     this.#timer.unref();
   }
 

@@ -34,13 +34,13 @@ export class ChannelMemory {
   readonly #marks: Map<string, Mark>;
   readonly #posted = new Map<string, PostedPart[]>();
   #parked: Parked[] = [];
-  readonly #changed: () => void;
+  readonly #changed: (isNew: boolean) => void;
   readonly #flushed: () => Promise<void>;
 
-  /** `changed` hears that `marks()` gives something else; `flushed` resolves when that is kept. */
+  /** `changed` hears that `marks()` gives something else, and whether that is a room more; `flushed` resolves when it is kept. */
   constructor(
     marks: Iterable<readonly [string, Mark]> = [],
-    changed: () => void = () => undefined,
+    changed: (isNew: boolean) => void = () => undefined,
     flushed: () => Promise<void> = () => Promise.resolve(),
   ) {
     this.#marks = new Map(marks);
@@ -57,10 +57,10 @@ export class ChannelMemory {
   }
 
   setMark(room: string, mark: Mark): void {
-    this.#marks.delete(room);
+    const isNew = !this.#marks.delete(room);
     this.#marks.set(room, mark);
     if (this.#marks.size > MAX_ROOMS) dropFirst(this.#marks);
-    this.#changed();
+    this.#changed(isNew);
   }
 
   /** The messages of a reply that stand on the network by now; the caller adds to the list. */
