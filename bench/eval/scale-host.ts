@@ -40,6 +40,8 @@ async function run({ suite, out, inFlight }: { suite: string; out: string; inFli
     out,
     agents: [...AGENTS],
     scorers: SCORERS,
+    // Made when all is over, in a thread: it is not what is measured.
+    report: false,
     config: CONFIG,
     concurrency: inFlight / 2,
     log: benchLog(),
