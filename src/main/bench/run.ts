@@ -226,7 +226,10 @@ async function run(plan: Plan): Promise<BenchReport> {
   const scoring = open.adopt(new Scoring({ specs, ...module, ...timeout, ...threads }), (scoring) => scoring.close());
   const tokens = open.use(new TokenPool());
   const log = options.log ?? pino({ enabled: false });
+  // Its thread starts now, and not beside the first cases, whose time it would take. What fails here is told with a case.
+  const counted = tokens.count([' ']).catch(() => undefined);
   const host = open.adopt(await BenchHost.start(config, log), (host) => host.close());
+  await counted;
   const { concurrency, concurrencyPerAgent } = manifest.options;
   const lane = (agent: string): Lane =>
     new Lane({
