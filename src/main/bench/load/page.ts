@@ -1,6 +1,7 @@
 /** Owns `load.html`: one file that needs no network and runs no script. Its plots are drawn when it is written. */
 import { createHash } from 'node:crypto';
-import { type Line, escape, linearTicks, plot } from './plot.ts';
+import { escapeText } from '../html.ts';
+import { type Line, linearTicks, plot } from './plot.ts';
 import type { LoadReport, TargetReport } from './report.ts';
 import { type FigureTable, failureTable, figureTable, paceWords } from './table.ts';
 
@@ -36,15 +37,15 @@ export function renderPage(report: LoadReport): string {
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'none'">
 <meta name="viewport" content="width=device-width,initial-scale=1">
 <link rel="icon" href="data:,">
-<title>Load: ${escape(targets.map(({ name }) => name).join(', '))}</title>
+<title>Load: ${escapeText(targets.map(({ name }) => name).join(', '))}</title>
 <style>${STYLE}</style>
 </head>
 <body>
-<h1>Load: ${escape(targets.map(({ name }) => name).join(' and '))}</h1>
-<p>${escape(paceWords(report))}${report.status === 'done' ? '' : `; ${report.status}`}</p>
-${targets.map(({ name, url, model }) => `<p class="faint">${escape(name)}: ${escape(model)} at ${escape(url)}</p>`).join('\n')}
-<p class="faint">${escape(`${report.startedAt}, Orrery ${machine.orrery}, Node ${machine.node}, ${machine.platform}, ${machine.cpu}`)}</p>
-${warnings.length === 0 ? '' : `<ul class="warnings">${warnings.map((warning) => `<li>${escape(warning)}</li>`).join('')}</ul>`}
+<h1>Load: ${escapeText(targets.map(({ name }) => name).join(' and '))}</h1>
+<p>${escapeText(paceWords(report))}${report.status === 'done' ? '' : `; ${report.status}`}</p>
+${targets.map(({ name, url, model }) => `<p class="faint">${escapeText(name)}: ${escapeText(model)} at ${escapeText(url)}</p>`).join('\n')}
+<p class="faint">${escapeText(`${report.startedAt}, Orrery ${machine.orrery}, Node ${machine.node}, ${machine.platform}, ${machine.cpu}`)}</p>
+${warnings.length === 0 ? '' : `<ul class="warnings">${warnings.map((warning) => `<li>${escapeText(warning)}</li>`).join('')}</ul>`}
 <h2>Figures</h2>
 ${table(figureTable(report), '')}
 ${failures.rows.length === 0 ? '' : `<h2>Failures</h2>\n${table(failures, ' class="left"')}`}
@@ -54,15 +55,15 @@ ${percentilePlot(report)}
 ${timePlot(targets, 'Latency of what arrived then, ms', 'ms', latencyLines)}
 ${timePlot(targets, 'Requests a second', 'a second', throughputLines)}
 <h2>The driver</h2>
-<p>${escape(driverWords(driver))}</p>
+<p>${escapeText(driverWords(driver))}</p>
 </body>
 </html>
 `;
 }
 
 function table({ heads, rows }: FigureTable, attributes: string): string {
-  const head = heads.map((cell) => `<th scope="col">${escape(cell)}</th>`).join('');
-  const body = rows.map((row) => `<tr>${row.map((cell) => `<td>${escape(cell)}</td>`).join('')}</tr>`).join('\n');
+  const head = heads.map((cell) => `<th scope="col">${escapeText(cell)}</th>`).join('');
+  const body = rows.map((row) => `<tr>${row.map((cell) => `<td>${escapeText(cell)}</td>`).join('')}</tr>`).join('\n');
   return `<div class="scroll"><table${attributes}><thead><tr>${head}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
 }
 

@@ -1,4 +1,5 @@
 /** Owns plots as SVG text: axes, grid and lines, with no script and nothing from elsewhere. Colours are the page's, by class. */
+import { escapeText } from '../html.ts';
 
 export interface Line {
   readonly label: string;
@@ -43,12 +44,12 @@ export function plot(options: PlotOptions): string {
   const toX = (value: number): number => LEFT + ((value - from) / (to - from || 1)) * (WIDTH - LEFT - RIGHT);
   const toY = (value: number): number => HEIGHT - BOTTOM - (value / top) * (HEIGHT - TOP - BOTTOM);
   return [
-    `<figure><figcaption>${escape(title)}</figcaption>`,
-    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escape(title)}">`,
+    `<figure><figcaption>${escapeText(title)}</figcaption>`,
+    `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" aria-label="${escapeText(title)}">`,
     ...ticks.map(({ at, label }) => horizontal(toY(at), label)),
     ...options.ticks.map(({ at, label }) => vertical(toX(at), label)),
-    `<text class="axis" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${escape(x)}</text>`,
-    `<text class="axis" x="14" y="${(TOP + HEIGHT - BOTTOM) / 2}" text-anchor="middle" transform="rotate(-90 14 ${(TOP + HEIGHT - BOTTOM) / 2})">${escape(y)}</text>`,
+    `<text class="axis" x="${(LEFT + WIDTH - RIGHT) / 2}" y="${HEIGHT - 8}" text-anchor="middle">${escapeText(x)}</text>`,
+    `<text class="axis" x="14" y="${(TOP + HEIGHT - BOTTOM) / 2}" text-anchor="middle" transform="rotate(-90 14 ${(TOP + HEIGHT - BOTTOM) / 2})">${escapeText(y)}</text>`,
     ...lines.map((line) => path(line, toX, toY)),
     '</svg>',
     legend(lines),
@@ -73,7 +74,7 @@ function horizontal(y: number, label: string): string {
 }
 
 function vertical(x: number, label: string): string {
-  return `<line class="grid" x1="${fixed(x)}" x2="${fixed(x)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text class="tick" x="${fixed(x)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${escape(label)}</text>`;
+  return `<line class="grid" x1="${fixed(x)}" x2="${fixed(x)}" y1="${TOP}" y2="${HEIGHT - BOTTOM}"/><text class="tick" x="${fixed(x)}" y="${HEIGHT - BOTTOM + 18}" text-anchor="middle">${escapeText(label)}</text>`;
 }
 
 function path({ label, colour, style, points }: Line, toX: (x: number) => number, toY: (y: number) => number): string {
@@ -87,13 +88,13 @@ function path({ label, colour, style, points }: Line, toX: (x: number) => number
     }
   }
   if (d === '') return '';
-  return `<path class="line c${colour % COLOURS} ${style}" d="${d}"><title>${escape(label)}</title></path>`;
+  return `<path class="line c${colour % COLOURS} ${style}" d="${d}"><title>${escapeText(label)}</title></path>`;
 }
 
 function legend(lines: readonly Line[]): string {
   const items = lines.map(
     ({ label, colour, style }) =>
-      `<li><svg class="key" viewBox="0 0 28 8" aria-hidden="true"><path class="line c${colour % COLOURS} ${style}" d="M0 4L28 4"/></svg>${escape(label)}</li>`,
+      `<li><svg class="key" viewBox="0 0 28 8" aria-hidden="true"><path class="line c${colour % COLOURS} ${style}" d="M0 4L28 4"/></svg>${escapeText(label)}</li>`,
   );
   return `<ul class="legend">${items.join('')}</ul>`;
 }
@@ -104,8 +105,4 @@ function fixed(value: number): string {
 
 function shortNumber(value: number): string {
   return value >= 1_000 ? value.toLocaleString('en-US') : String(Number(value.toPrecision(6)));
-}
-
-export function escape(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;').replaceAll('"', '&quot;');
 }

@@ -5,6 +5,7 @@
 import { hash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { VERSION } from '../../ops/version.ts';
+import { escapeText } from '../html.ts';
 import type { RunManifest } from '../manifest.ts';
 import type { CaseRows } from './rows.ts';
 import type { ReportSummary } from './summary.ts';
@@ -85,18 +86,6 @@ export function scriptJson(value: unknown): string {
     /[<>&\u2028\u2029]/g,
     (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-}
-
-/** Text that may stand in an element of HTML. */
-export function escapeText(text: string): string {
-  return text
-    .toWellFormed()
-    .replaceAll('\0', '\uFFFD')
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
-    .replaceAll("'", '&#39;');
 }
 
 function digest(text: string): string {
