@@ -2,6 +2,7 @@
 import { createRequire } from 'node:module';
 import pino, { type DestinationStream, type Logger } from 'pino';
 import type * as Pretty from 'pino-pretty';
+import { logLines } from './log-lines.ts';
 
 export type { Logger } from 'pino';
 
@@ -90,12 +91,26 @@ export function silentLogger(): Logger {
 }
 
 function destination({ pretty, fd = 1 }: LogOptions): DestinationStream {
-  if (!pretty) return pino.destination({ fd, sync: true });
+  const form = pretty ? forPeople() : (line: string): string => line;
+  const lines = logLines(fd, {
+    told: (count, code) => {
+      const fields = {
+        level: 'warn',
+        time: Date.now(),
+        lines: count,
+        code,
+        msg: 'log lines could not be written and are lost',
+      };
+      return form(`${JSON.stringify(fields)}\n`);
+    },
+  });
+  return { write: (line) => lines.write(form(line)) };
+}
+
+function forPeople(): (line: string) => string {
   // Only here: a worker that comes up after a crash should not wait for what it does not use.
-  const { PinoPretty } = createRequire(import.meta.url)('pino-pretty') as typeof Pretty;
-  return PinoPretty({
-    destination: fd,
-    sync: true,
+  const { prettyFactory } = createRequire(import.meta.url)('pino-pretty') as typeof Pretty;
+  return prettyFactory({
     colorize: true,
     translateTime: 'SYS:HH:MM:ss.l',
     ignore: 'pid,hostname',

@@ -95,4 +95,22 @@ describe('log', () => {
     expect(other).toBe('');
     expect(written.startsWith('{')).toBe(!pretty);
   });
+
+  it.each([
+    ['JSON', false],
+    ['lines for people', true],
+  ])('%s - throw nothing, also not at `fatal`, when their disk is full', async (_, pretty) => {
+    using directory = temporaryDirectory();
+    const module = new URL('../../src/lib/log.ts', import.meta.url).href;
+    const script = directory.write(
+      'full.mjs',
+      `import { openSync } from 'node:fs';
+       import { createLogger } from ${JSON.stringify(module)};
+       const log = createLogger({ level: 'info', pretty: ${pretty}, fd: openSync('/dev/full', 'w') });
+       for (let i = 1; i <= 500; i++) log.info('line ' + i + '.');
+       log.fatal({ err: new Error('the end') }, 'over');
+       console.log('goes on');`,
+    );
+    expect(await run([], { script })).toMatchObject({ code: 0, stdout: 'goes on\n', stderr: '' });
+  });
 });
