@@ -3,7 +3,8 @@ import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MemoryJournal } from '../../src/main/delivery/memory-journal.ts';
 import { SqliteJournal } from '../../src/main/delivery/sqlite-journal/sqlite-journal.ts';
-import type { DeliveryState } from '../../src/protocol/index.ts';
+import type { WrittenListener } from '../../src/main/delivery/journal.ts';
+import type { Accepted, DeliveryState } from '../../src/protocol/index.ts';
 import { around } from './around.ts';
 import { type MainPoint, THREAD_POINTS } from './plan.ts';
 import { type Arming, KILLS_FILE, type ToThreads } from './protocol.ts';
@@ -28,7 +29,7 @@ export class KillPoints {
     let recovered = 0;
     for (const { prototype } of [MemoryJournal, SqliteJournal]) {
       for (const append of ['append', 'appendNow']) {
-        if (append in prototype) around(prototype, append, (call) => this.#append(call));
+        if (append in prototype) around(prototype, append, (call, args) => this.#append(call, args));
       }
       around(prototype, 'mark', (call, [, state]) => {
         call();
@@ -54,9 +55,15 @@ export class KillPoints {
     this.#options.arms({ type: 'disarm' });
   }
 
-  #append(call: () => unknown): unknown {
+  #append(call: (other?: readonly unknown[]) => unknown, [batch, written]: readonly unknown[]): unknown {
     this.#pass('before-append');
-    const appended = call();
+    const appended = call([
+      batch,
+      (accepted: readonly Accepted[]) => {
+        (written as WrittenListener | undefined)?.(accepted);
+        this.#pass('written');
+      },
+    ]);
     if (!(appended instanceof Promise)) {
       this.#pass('after-append');
       return appended;

@@ -39,6 +39,7 @@ export interface PlannedSession {
 /** Where a process or a thread is killed: in main at a step of a delivery, in a thread around its turn and its commit. */
 export const MAIN_POINTS = [
   'before-append',
+  'written',
   'after-append',
   'dispatched',
   'retrying',

@@ -4,8 +4,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { dedupeKey } from '../../src/main/delivery/journal.ts';
-import { JournalFile } from '../../src/main/delivery/sqlite-journal/file.ts';
+import { type Admission, dedupeKey } from '../../src/main/delivery/journal.ts';
 import { fileKeyOf, packInbound } from '../../src/main/delivery/sqlite-journal/packed.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS } from '../../src/main/delivery/sqlite-journal/schema.ts';
 import type { SqliteJournal, SqliteJournalOptions } from '../../src/main/delivery/sqlite-journal/sqlite-journal.ts';
@@ -24,9 +23,6 @@ import {
   openJournal,
 } from '../support/journal.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
-
-/** As `PRAGMA synchronous` tells it. */
-const SYNCHRONOUS_FULL = 2;
 
 const UNUSABLE = expect.objectContaining({ code: 'ORRERY_DATABASE_UNUSABLE' });
 const FAILED = expect.objectContaining({ code: 'ORRERY_JOURNAL_FAILED', retryAfterMs: 1_000 });
@@ -183,11 +179,29 @@ describe('reopening', () => {
     expect((await all((await open()).recover())).map(({ id }) => id)).toEqual(ids);
   });
 
-  test('sqlite journal - the file is ours alone, syncs each commit, and gives back what it frees', async () => {
-    const rest = { idPrefix: 'x', retentionMs: 1, maxDeadLetters: 1, first: true };
-    const file = new JournalFile({ file: journalFile(dir.path), ...rest });
-    expect(file.pragma('synchronous')).toBe(SYNCHRONOUS_FULL);
-    file.closeClean();
+  test('sqlite journal - says that messages are written before it says that they are synced, and not of a batch with one that it had', async () => {
+    const journal = await open();
+    const told: string[] = [];
+    const append = async (batch: readonly Admission[]): Promise<void> => {
+      const answers = await journal.append(batch, (accepted) =>
+        told.push(...accepted.map(({ id }) => `written ${id}`)),
+      );
+      told.push(...answers.map((one) => (one instanceof Error ? one.message : `${one.status} ${one.id}`)));
+    };
+    const again = admission({ id: 'again' });
+    await append([again, admission()]);
+    await append([again, admission()]);
+    expect(told.map((line) => line.split(' ')[0])).toEqual([
+      'written',
+      'written',
+      'accepted',
+      'accepted',
+      'duplicate',
+      'accepted',
+    ]);
+  });
+
+  test('sqlite journal - the file is ours alone, and gives back what it frees', async () => {
     const journal = await open();
     await accept(journal, 1);
     expect(statSync(journalFile(dir.path)).mode & 0o777).toBe(0o600);

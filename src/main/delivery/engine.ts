@@ -186,7 +186,8 @@ export class DeliveryEngine {
   /** Aborts every delivery that came from an origin, or all of them. */
   abort(cause: AbortCause, origin?: Origin): void {
     for (const delivery of this.#ledger.inOrder()) {
-      if (!origin || delivery.origin === origin) this.#cancel(delivery, cause);
+      // By the book: a delivery may have an origin that stands before its own.
+      if (!origin || delivery.origin.book === origin.book) this.#cancel(delivery, cause);
     }
   }
 

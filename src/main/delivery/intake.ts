@@ -2,7 +2,8 @@
  * Owns the way in: it checks a message, keeps a place for it, has it journalled, and hands it on. What fails here is
  * rejected, counted by its code and never silent; what passed is accepted, and from then on never lost.
  *
- * Messages of one moment go to the journal together.
+ * Messages of one moment go to the journal together. Where a journal says that a message is written before it is durable, its turn begins then, and all
+ * that its sender would hear of it waits for the acceptance: see `before-ack.ts`.
  */
 import {
   type Accepted,
@@ -14,6 +15,7 @@ import {
 } from '../../protocol/index.ts';
 import type { Account } from './account.ts';
 import { type AdmissionControl, MIN_SHED_MS } from './admission.ts';
+import { BeforeAck } from './before-ack.ts';
 import type { Delivery } from './delivery.ts';
 import type { DeliveryEngine } from './engine.ts';
 import type { Admission, Journal } from './journal.ts';
@@ -37,6 +39,7 @@ export type Route = (inbound: InboundMessage) => string;
 
 interface Waiting {
   readonly admission: Admission;
+  readonly written: (answer: Accepted) => void;
   readonly resolve: (answer: Accepted | Error) => void;
 }
 
@@ -112,13 +115,30 @@ export class Intake {
     listener: DeliveryListener | undefined,
   ): Promise<Accepted> {
     mailbox.reserved += 1;
-    const answer = await this.#journalled(admission);
+    let begun: BeforeAck | undefined;
+    const answer = await this.#journalled(admission, (accepted) => {
+      begun = new BeforeAck(origin, listener);
+      mailbox.reserved -= 1;
+      this.#taken(accepted, admission.inbound, mailbox, begun.origin, begun.listener);
+    });
+    if (begun) return this.#acked(begun, answer);
     mailbox.reserved -= 1;
     try {
       return this.#taken(answer, admission.inbound, mailbox, origin, listener);
     } catch (error) {
       return this.#refuse(error, mailbox);
     }
+  }
+
+  /** The turn of a message has begun, and its sender hears what became of it. */
+  #acked(begun: BeforeAck, answer: Accepted | Error): Accepted {
+    if (answer instanceof Error) {
+      begun.refused();
+      throw answer;
+    }
+    // Not within the call that brings the good news: its channel must have heard of the acceptance first.
+    setImmediate(() => begun.acked());
+    return answer;
   }
 
   #taken(
@@ -172,9 +192,9 @@ export class Intake {
     admission.check(pending);
   }
 
-  #journalled(admission: Admission): Promise<Accepted | Error> {
+  #journalled(admission: Admission, written: (answer: Accepted) => void): Promise<Accepted | Error> {
     return new Promise((resolve) => {
-      this.#batch.push({ admission, resolve });
+      this.#batch.push({ admission, written, resolve });
       // What comes in one tick goes in one call; how much of it is one transaction is the journal's affair.
       if (this.#batch.length === 1) queueMicrotask(() => this.#append());
     });
@@ -183,7 +203,11 @@ export class Intake {
   #append(): void {
     const batch = this.#batch;
     this.#batch = [];
-    this.#options.journal.append(batch.map((waiting) => waiting.admission)).then(
+    const admissions = batch.map((waiting) => waiting.admission);
+    const written = (accepted: readonly Accepted[]): void => {
+      for (const [i, answer] of accepted.entries()) batch[i]?.written(answer);
+    };
+    this.#options.journal.append(admissions, written).then(
       (answers) => {
         for (const [i, waiting] of batch.entries()) {
           waiting.resolve(answers[i] ?? new OrreryError('ORRERY_INTERNAL', 'The journal gave no answer'));

@@ -34,6 +34,8 @@ export interface Admission {
   readonly agent: string;
 }
 
+export type WrittenListener = (accepted: readonly Accepted[]) => void;
+
 export interface StoredDelivery {
   readonly id: DeliveryId;
   readonly agent: string;
@@ -71,8 +73,12 @@ export interface Journal {
    * message that is there already is answered as `duplicate`; one with the same key and another body rejects nothing but
    * itself: its place holds an error with code `ORRERY_ID_CONFLICT`. Appends of one moment may be under way together, and are
    * accepted in the order in which they were called.
+   *
+   * `written` is called before that where a journal waits for its disk: at most once, and only when all of the batch were accepted. They would survive the end of
+   * the process by then, and a loss of power not yet: their turns may begin, and nobody may hear of them before the promise resolves. When it rejects after
+   * that, they are stored nevertheless, and are the caller's to run.
    */
-  append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]>;
+  append(batch: readonly Admission[], written?: WrittenListener): Promise<readonly (Accepted | Error)[]>;
   /** The same for one message and at once: only a journal that waits for no disk has it, and then intake takes no detour. */
   appendNow?(admission: Admission): Accepted | Error;
   /** Records a later state. Never awaited on the hot path: only acceptance waits. */

@@ -1,9 +1,19 @@
 /** Owns what intake is answered about a message that is in the journal already. */
-import { type Accepted, type InboundMessage, OrreryError } from '../../../protocol/index.ts';
+import {
+  type Accepted,
+  type DeliveryId,
+  type DeliveryState,
+  type InboundMessage,
+  OrreryError,
+} from '../../../protocol/index.ts';
 import { type KnownDelivery, stateOf } from './packed.ts';
 
-/** Null: the key is taken by another body. */
-export function answerOf(known: KnownDelivery | null, inbound: InboundMessage): Accepted | Error {
+/** `known` is null where the key is taken by another body. `marked` tells a state that may not be in the file yet. */
+export function answerOf(
+  known: KnownDelivery | null,
+  inbound: InboundMessage,
+  marked: (id: DeliveryId) => DeliveryState | undefined,
+): Accepted | Error {
   if (!known) {
     return new OrreryError(
       'ORRERY_ID_CONFLICT',
@@ -11,7 +21,7 @@ export function answerOf(known: KnownDelivery | null, inbound: InboundMessage): 
     );
   }
   const { id, agent } = known;
-  const state = stateOf(known.status, known.state, known.reply);
+  const state = marked(id) ?? stateOf(known.status, known.state, known.reply);
   if (state.status === 'dead') {
     const error = state.error ?? { name: 'OrreryError', code: 'ORRERY_INTERRUPTED', message: state.reason };
     return { status: 'duplicate', id, agent, state: 'dead', error };

@@ -2,10 +2,11 @@
  * Owns the journal's thread: it answers requests one after another, and keeps the file up when there are none. After a write
  * that failed it refuses all others until a probe went well: a batch that follows a failed one must not overtake it.
  */
-import { parentPort, workerData } from 'node:worker_threads';
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import { type OrreryError, type WireError, fromWire, toWire } from '../../../protocol/index.ts';
 import { databaseError } from '../../../lib/sqlite.ts';
 import { JournalFile, WHAT } from './file.ts';
+import { SyncedAnswers, type Wrote } from './synced-answers.ts';
 import type { Answer, AskKind, Asks, JournalSetup, Opening, ProbeAnswer, Request } from './packed.ts';
 
 /** Milliseconds without a request after which a share of upkeep is done; between two shares; and between two rounds. */
@@ -15,12 +16,15 @@ const ROUND_MS = 5_000;
 
 const SQLITE_CORRUPT = 11;
 
+const CHANGES: ReadonlySet<AskKind> = new Set(['work', 'drop', 'replay', 'compact']);
+
 const port = parentPort;
 if (!port) throw new Error('The journal runs in a thread of its own');
 const setup = workerData as JournalSetup;
 
 /** Nothing is written while it is set. */
-let failure: { readonly error: WireError; readonly final: boolean } | undefined;
+let failure: Extract<Answer, { readonly error: WireError }> | undefined;
+let isClosed = false;
 let requestedAt = 0;
 /** Of the owner's clock before this thread's: by the owner's, messages are accepted and forgotten. */
 let ahead = 0;
@@ -29,14 +33,43 @@ let upkeepTimer: NodeJS.Timeout | undefined;
 const file = open();
 if (file) {
   const journal = file;
-  port.on('message', (request: Request) => {
-    requestedAt = performance.now();
-    if ('at' in request) ahead = request.at - Date.now();
-    port.postMessage(answer(journal, request));
-    if (request.kind === 'close') port.close();
-    else upkeepTimer ??= setTimeout(keepUp, IDLE_MS, journal);
+  const answers = new SyncedAnswers({
+    file: journal,
+    post: (told) => port.postMessage(told),
+    failed: (error) => (failure = { error: toWire(ours(error)), final: false, unknown: true }),
+    synced: () => serve(journal, answers, waitingRequest()),
   });
+  port.on('message', (request: Request) => serve(journal, answers, request));
   port.postMessage({ next: journal.next } satisfies Opening);
+}
+
+/** Serves a request and all that wait behind it. */
+function serve(journal: JournalFile, answers: SyncedAnswers, first: Request | undefined): void {
+  requestedAt = performance.now();
+  for (let request = first; request; request = waitingRequest()) {
+    answers.goOn();
+    if ('at' in request) ahead = request.at - Date.now();
+    const told = answer(journal, request);
+    answers.add(told, wrote(request, told));
+    if (request.kind === 'close') isClosed = true;
+    else upkeepTimer ??= setTimeout(keepUp, IDLE_MS, journal);
+  }
+  if (answers.settle() && isClosed) port?.close();
+}
+
+function wrote(request: Request, told: Answer): Wrote {
+  if (!CHANGES.has(request.kind)) return 'nothing';
+  const allAccepted = request.kind === 'work' && request.appends.length > 0 && isNothing(told);
+  return allAccepted ? 'messages' : 'changes';
+}
+
+function isNothing(told: Answer): boolean {
+  return 'value' in told && Array.isArray(told.value) && told.value.length === 0;
+}
+
+function waitingRequest(): Request | undefined {
+  const received: { readonly message: Request } | undefined | null = port && receiveMessageOnPort(port);
+  return received?.message;
 }
 
 function open(): JournalFile | undefined {
@@ -101,6 +134,7 @@ function probe(journal: JournalFile, { marks, at }: Request<'probe'>): ProbeAnsw
   let marked = false;
   try {
     journal.marks(marks, at);
+    journal.sync();
     marked = true;
     journal.probe(at);
     failure = undefined;

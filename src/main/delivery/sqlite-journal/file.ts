@@ -3,13 +3,14 @@
  * upkeep. It knows no ports and no timers.
  */
 import { hash } from 'node:crypto';
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import type { DeliveryId, InboundMessage } from '../../../protocol/index.ts';
 import { Writer, openDatabase } from '../../../lib/sqlite.ts';
 import { Compactor, type DeletedRow } from './compactor.ts';
 import { KeyTable } from './key-table.ts';
+import { LogSync } from './log-sync.ts';
 import {
   APPEND_PLACES,
   type JournalSetup,
@@ -43,8 +44,6 @@ const TEXTS = [5, 6, 12, 13] as const;
 const CHECKPOINT_PAGES = 2_048;
 /** A commit's own pages come on top of those. */
 const LOG_SPARE = 1.25;
-/** What the log is made long with, at once. */
-const EXTEND_BYTES = 1024 * 1024;
 /** Rows written since the last checkpoint that are worth one in idle time. */
 const CHECKPOINT_ROWS = 1_000;
 /** Free pages that stay in the file for what comes next, and those given back at once. */
@@ -57,6 +56,7 @@ export class JournalFile {
   readonly #setup: JournalSetup;
   readonly #database: DatabaseSync;
   readonly #sql: Statements;
+  readonly #log: LogSync;
   readonly #writer: Writer;
   readonly #compactor: Compactor;
   readonly #keys = new KeyTable();
@@ -70,6 +70,7 @@ export class JournalFile {
   /** The first free sequence number when it was opened. */
   readonly next: number;
   #dirtyRows = 0;
+  #unsynced = false;
 
   /** Throws `ORRERY_DATABASE_UNUSABLE` and `ORRERY_DATABASE_FAILED`. */
   constructor(setup: JournalSetup) {
@@ -81,8 +82,9 @@ export class JournalFile {
       what: WHAT,
       applicationId: JOURNAL_APPLICATION_ID,
       migrations: JOURNAL_MIGRATIONS,
-      synchronous: 'full',
+      synchronous: 'normal',
     });
+    this.#log = new LogSync(`${file}-wal`);
     try {
       this.#database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864`);
       if (maxFileBytes !== undefined) {
@@ -96,11 +98,12 @@ export class JournalFile {
         deleted: (row) => this.#deleted(row),
       });
       this.#readRows();
-      extendLog(`${file}-wal`, CHECKPOINT_PAGES * LOG_SPARE * this.pragma('page_size'));
+      this.#log.extend(CHECKPOINT_PAGES * LOG_SPARE * this.pragma('page_size'));
       if (setup.first) this.#begin();
+      this.sync();
       this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
     } catch (error) {
-      this.#database.close();
+      this.close();
       throw error;
     }
   }
@@ -133,8 +136,9 @@ export class JournalFile {
   probe(at: number): void {
     this.compact(at);
     this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
-    this.#writer.run(() => this.#sql.fillProbe.run(PROBE_BYTES));
-    this.#writer.run(() => this.#sql.emptyProbe.run());
+    this.#run(() => this.#sql.fillProbe.run(PROBE_BYTES));
+    this.#run(() => this.#sql.emptyProbe.run());
+    this.sync();
   }
 
   find(key: string, at: number): Row | undefined {
@@ -164,7 +168,7 @@ export class JournalFile {
   }
 
   drop(id: DeliveryId): boolean {
-    const dropped = this.#writer.run(() => this.#sql.drop.run(seqOf(id) || 0, id));
+    const dropped = this.#run(() => this.#sql.drop.run(seqOf(id) || 0, id));
     this.#compactor.died(-dropped);
     return dropped > 0;
   }
@@ -172,7 +176,7 @@ export class JournalFile {
   /** Asked a second time with the same position, because the thread ended before it told, it answers the same. */
   replay(id: DeliveryId, position: number, at: number): Row | undefined {
     const seq = seqOf(id) || 0;
-    const row = this.#writer.run(() => this.#sql.replay.get(seq, id, position, at));
+    const row = this.#run(() => this.#sql.replay.get(seq, id, position, at));
     if (row) {
       this.#totals.add({ ...newTally(), replayed: 1 });
       this.#compactor.died(-1);
@@ -210,13 +214,44 @@ export class JournalFile {
 
   /** Closes it as the last act of the process: the next start knows that nothing was cut off. */
   closeClean(): void {
-    this.#writer.run(() => this.#sql.setClean.run(1));
-    this.#database.close();
+    this.#run(() => this.#sql.setClean.run(1));
+    this.sync();
+    this.close();
   }
 
   /** Closes it as it is. */
   close(): void {
-    if (this.#database.isOpen) this.#database.close();
+    if (!this.#database.isOpen) return;
+    this.#database.close();
+    this.#log.close();
+    this.#unsynced = false;
+  }
+
+  /** Whether something was written that a loss of power may take. */
+  get unsynced(): boolean {
+    return this.#unsynced;
+  }
+
+  /** Makes durable all that was written. */
+  sync(): void {
+    if (!this.#unsynced) return;
+    this.#log.now();
+    this.#unsynced = false;
+  }
+
+  /** The same of what is written by now, while the thread goes on. */
+  syncBeside(done: (error: Error | null) => void): void {
+    this.#unsynced = false;
+    this.#log.beside((error) => {
+      if (error) this.#unsynced = true;
+      done(error);
+    });
+  }
+
+  /** A transaction, to be synced. */
+  #run<T>(work: () => T): T {
+    this.#unsynced = true;
+    return this.#writer.run(work);
   }
 
   /** One walk over the rows, for all that is known of them in memory. */
@@ -232,7 +267,7 @@ export class JournalFile {
 
   /** In one transaction: a start that is killed has either told of the stop before it, or left that to the next one. */
   #begin(): void {
-    this.#writer.run(() => {
+    this.#run(() => {
       if (this.#sql.meta.get()?.[0] === 0 && this.#totals.pending > 0) this.#sql.raiseCrashes.run();
       this.#sql.setClean.run(0);
     });
@@ -241,7 +276,7 @@ export class JournalFile {
   /** A transaction; the keys that it frees are forgotten when it is committed, and counts of rows outlive them. */
   #write<T>(work: () => T): T {
     try {
-      const result = this.#writer.run(() => {
+      const result = this.#run(() => {
         const done = work();
         if (this.#gone) this.#fold(this.#gone);
         return done;
@@ -331,26 +366,6 @@ export class JournalFile {
   pragma(name: string): number {
     const row = this.#database.prepare(`PRAGMA ${name}`).get();
     return Number(row?.[name] ?? 0);
-  }
-}
-
-/**
- * Makes the write-ahead log as long as it will be. A sync of a file that grows writes its new length and place too, and takes twice
- * as long as one of pages that are there: 0.30 ms a commit instead of 0.18, which each message would wait for until the log has grown. To SQLite
- * zeros are the end of the log. Its locks are on the other files: closing this one a second time frees none.
- */
-function extendLog(log: string, bytes: number): void {
-  try {
-    const file = openSync(log, 'a', 0o600);
-    try {
-      const missing = Math.max(0, bytes - fstatSync(file).size);
-      const zeros = Buffer.alloc(Math.min(missing, EXTEND_BYTES));
-      for (let left = missing; left > 0;) left -= writeSync(file, zeros, 0, Math.min(left, zeros.length));
-    } finally {
-      closeSync(file);
-    }
-  } catch {
-    // A full disk: the first message will tell.
   }
 }
 

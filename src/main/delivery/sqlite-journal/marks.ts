@@ -35,6 +35,11 @@ export class Marks {
     this.#list.push({ seq, state, attempts });
   }
 
+  /** The newest state of a delivery that waits here. */
+  find(seq: number): DeliveryState | undefined {
+    return newestIn(this.#list, seq);
+  }
+
   take(): readonly Mark[] {
     const taken = this.#list;
     if (taken.length > 0) this.#list = [];
@@ -49,6 +54,11 @@ export class Marks {
     this.#list = [];
     for (const { seq, state, attempts } of newest.values()) this.add(seq, state, attempts);
   }
+}
+
+/** For the few messages that come a second time: a walk. */
+export function newestIn(marks: readonly Mark[], seq: number): DeliveryState | undefined {
+  return marks.findLast((mark) => mark.seq === seq)?.state;
 }
 
 export function packMarks(marks: readonly Mark[]): PackedMarks {

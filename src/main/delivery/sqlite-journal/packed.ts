@@ -67,8 +67,16 @@ export interface Asks {
 
 export type AskKind = keyof Asks;
 export type Request<K extends AskKind = AskKind> = { readonly [A in K]: { readonly kind: A } & Asks[A][0] }[K];
-/** `final`: no later try will do better. */
-export type Answer = { readonly value: Asks[AskKind][1] } | { readonly error: WireError; readonly final: boolean };
+/** `final`: no later try will do better. `unknown`: it was done, and may not last. */
+export type Answer =
+  | { readonly value: Asks[AskKind][1] }
+  | { readonly error: WireError; readonly final: boolean; readonly unknown?: boolean };
+
+/**
+ * The oldest request that is not answered yet is work, and is written: it outlives the process, and its answer comes with the sync. Told where nothing but that
+ * sync is left to do, and of work whose messages were all accepted.
+ */
+export type Written = { readonly written: true };
 
 export interface WorkRequest {
   readonly at: number;

@@ -14,6 +14,7 @@ import {
   type JournalTotals,
   type PendingDelivery,
   type StoredDelivery,
+  type WrittenListener,
 } from '../journal.ts';
 import {
   type AskKind,
@@ -117,8 +118,8 @@ export class SqliteJournal implements Journal {
   }
 
   /** Rejects with `ORRERY_JOURNAL_FAILED`, and after a close with `ORRERY_CLOSED`; none of the batch is accepted then. */
-  append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]> {
-    return this.#writer.append(batch);
+  append(batch: readonly Admission[], written?: WrittenListener): Promise<readonly (Accepted | Error)[]> {
+    return this.#writer.append(batch, written);
   }
 
   mark(id: DeliveryId, state: DeliveryState, attempts: number): void {

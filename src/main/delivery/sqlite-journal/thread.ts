@@ -7,7 +7,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { OrreryError, fromWire } from '../../../protocol/index.ts';
-import type { Answer, AskKind, Asks, JournalSetup, Opening, Request } from './packed.ts';
+import type { Answer, AskKind, Asks, JournalSetup, Opening, Request, Written } from './packed.ts';
 
 const ENTRY = new URL(`./entry${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url);
 
@@ -29,6 +29,8 @@ interface Asked {
   readonly request: Request;
   readonly done: (value: unknown) => void;
   readonly failed: (failure: Failure) => void;
+  /** Called at most once, before the others. */
+  written: (() => void) | undefined;
 }
 
 export class JournalThread {
@@ -66,9 +68,10 @@ export class JournalThread {
     this.#ended = ended;
     this.#ready = false;
     this.#answered = false;
-    worker.on('message', (message: Opening | Answer) => {
+    worker.on('message', (message: Opening | Written | Answer) => {
       if (opened) {
-        this.#settle(message as Answer);
+        if ('written' in message) this.#written();
+        else this.#settle(message as Answer);
         return;
       }
       opened = true;
@@ -85,17 +88,21 @@ export class JournalThread {
     });
   }
 
-  /** Asks a thread that runs or starts; `failed` is called at once where there is none. */
+  /**
+   * Asks a thread that runs or starts; `failed` is called at once where there is none. `written` hears of work that is in the file and not synced yet, where
+   * that is told: see `Written`.
+   */
   ask<K extends AskKind>(
     request: Request<K>,
     done: (value: Asks[K][1]) => void,
     failed: (failure: Failure) => void,
+    written?: () => void,
   ): void {
     if (!this.#worker) {
       failed({ error: journalFailed("The journal's thread is not running"), unknown: false, final: false });
       return;
     }
-    this.#asked.push({ request: request as Request, done: done as (value: unknown) => void, failed });
+    this.#asked.push({ request: request as Request, done: done as (value: unknown) => void, failed, written });
     if (this.#ready) this.#worker.postMessage(request);
   }
 
@@ -115,11 +122,22 @@ export class JournalThread {
     this.#listener.opened(next);
   }
 
+  #written(): void {
+    const [asked] = this.#asked;
+    const written = asked?.written;
+    if (!asked || !written) return;
+    // A thread that ended after this is asked again, and its successor tells it again.
+    asked.written = undefined;
+    written();
+  }
+
   #settle(answer: Answer): void {
     this.#answered = true;
     const asked = this.#asked.shift();
-    if ('error' in answer) asked?.failed({ error: fromWire(answer.error), unknown: false, final: answer.final });
-    else {
+    if ('error' in answer) {
+      const { error, final, unknown = false } = answer;
+      asked?.failed({ error: fromWire(error), unknown, final });
+    } else {
       this.#closed = asked?.request.kind === 'close';
       asked?.done(answer.value);
     }

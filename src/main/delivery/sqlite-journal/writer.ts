@@ -1,11 +1,12 @@
 /**
  * Owns what waits to be written: messages, marks, and what to do while the file takes no writes.
  *
- *   append -> waiting -+                       (while two transactions are under way the next one gathers)
- *   mark -> marks -----+-> work -> thread: one transaction -> appends resolve, marks are let go
+ *   append -> waiting ---------------------+   (while two transactions are under way the next one gathers)
+ *   mark -> marks -> MARK_DELAY_MS -> due -+-> work -> thread: one transaction -> appends resolve, marks are let go
  *
- * What was marked goes with the next message, or by itself after {@link MARK_DELAY_MS}. It is kept here until the thread has
- * told that it is durable, and written again if that fails. A file that takes no writes makes the journal `failed`: messages
+ * Marks wait a while, so that the steps of a quick delivery are written as one, and neighbours in the file together: each transaction that changes a page
+ * writes all of it. Then they go with the next message, or by themselves. They are kept here until the thread has
+ * told that they are durable, and written again if that fails. A file that takes no writes makes the journal `failed`: messages
  * are refused, marks are kept, and the file is tried until it is well.
  */
 import {
@@ -16,9 +17,9 @@ import {
   messageOf,
   toWire,
 } from '../../../protocol/index.ts';
-import { type Admission, type JournalHealth, type JournalLag, dedupeKey } from '../journal.ts';
+import { type Admission, type JournalHealth, type JournalLag, type WrittenListener, dedupeKey } from '../journal.ts';
 import { answerOf } from './answers.ts';
-import { type Mark, Marks, packMarks } from './marks.ts';
+import { type Mark, Marks, newestIn, packMarks } from './marks.ts';
 import {
   APPEND_PLACES,
   type ProbeAnswer,
@@ -37,7 +38,7 @@ export interface WriterOptions {
   readonly now: () => number;
 }
 
-/** How long a mark waits for a message to go with, in milliseconds. */
+/** How long a mark waits for others, in milliseconds. */
 export const MARK_DELAY_MS = 20;
 
 /** One is written while the other is on its way to the thread. */
@@ -52,6 +53,9 @@ interface Appending {
   readonly firstSeq: number;
   readonly packed: readonly (number | string)[];
   readonly chars: number;
+  readonly written: WrittenListener | undefined;
+  /** It was told that it is written. */
+  begun: boolean;
   readonly resolve: (answers: readonly (Accepted | Error)[]) => void;
   readonly reject: (error: OrreryError) => void;
 }
@@ -69,10 +73,12 @@ export class JournalWriter {
   #withdrawn: number[] = [];
   /** Messages and marks that are under way, and transactions. */
   #messages = 0;
-  #marksUnderWay = 0;
+  #marksUnderWay: (readonly Mark[])[] = [];
   #underWay = 0;
   #lastWork: Promise<void> = Promise.resolve();
   #scheduled = false;
+  /** Marks have waited long enough. */
+  #due = false;
   #markTimer: NodeJS.Timeout | undefined;
   #probeTimer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -84,7 +90,7 @@ export class JournalWriter {
   }
 
   get lag(): JournalLag {
-    return { appends: this.#messages, marks: this.#marks.size + this.#marksUnderWay };
+    return { appends: this.#messages, marks: this.#marks.size + sum(this.#marksUnderWay) };
   }
 
   get health(): JournalHealth {
@@ -104,7 +110,7 @@ export class JournalWriter {
   }
 
   /** Rejects with `ORRERY_JOURNAL_FAILED`, and after a close with `ORRERY_CLOSED`; none of the batch is accepted then. */
-  append(batch: readonly Admission[]): Promise<readonly (Accepted | Error)[]> {
+  append(batch: readonly Admission[], written?: WrittenListener): Promise<readonly (Accepted | Error)[]> {
     return new Promise((resolve, reject) => {
       if (this.#health.status === 'failed') throw this.#health.error;
       if (this.#closed) throw new OrreryError('ORRERY_CLOSED', 'The journal was closed');
@@ -118,7 +124,7 @@ export class JournalWriter {
       }
       this.#next += batch.length;
       this.#messages += batch.length;
-      this.#waiting.push({ batch, firstSeq, packed, chars, resolve, reject });
+      this.#waiting.push({ batch, firstSeq, packed, chars, written, begun: false, resolve, reject });
       if (this.#scheduled || this.#underWay >= MAX_UNDER_WAY) return;
       this.#scheduled = true;
       queueMicrotask(() => {
@@ -131,7 +137,7 @@ export class JournalWriter {
   mark(id: DeliveryId, state: DeliveryState, attempts: number): void {
     this.#marks.add(seqOf(id), state, attempts);
     if (this.#marks.size >= MAX_MARKS) this.#pump();
-    else this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
+    else if (!this.#due) this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
   }
 
   async flush(): Promise<void> {
@@ -164,7 +170,8 @@ export class JournalWriter {
   #pump(): void {
     if (this.#health.status === 'failed') return;
     while (this.#waiting.length > 0 && this.#underWay < MAX_UNDER_WAY) this.#send();
-    if (this.#marks.size >= MAX_MARKS && this.#underWay < MAX_UNDER_WAY) this.#send();
+    const isMarksTurn = this.#marks.size >= MAX_MARKS || (this.#due && this.#marks.size > 0);
+    if (isMarksTurn && this.#underWay < MAX_UNDER_WAY) this.#send();
   }
 
   /** Sends all that waits to the thread, so that what is asked next comes after it. */
@@ -175,9 +182,16 @@ export class JournalWriter {
   #writeMarks(): void {
     this.#markTimer = undefined;
     if (this.#marks.size === 0 || this.#health.status === 'failed') return;
-    // The next transaction takes them along.
-    if (this.#underWay > 0) this.#markTimer = setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
-    else this.#send();
+    this.#due = true;
+    // Else the next transaction takes them along.
+    if (this.#underWay === 0) this.#send();
+  }
+
+  /** Those that have waited long enough, or all where nothing else is to be sent. */
+  #takeMarks(isAlone: boolean): readonly Mark[] {
+    if (!this.#due && !isAlone && this.#marks.size < MAX_MARKS) return [];
+    this.#due = false;
+    return this.#marks.take();
   }
 
   #send(): void {
@@ -191,7 +205,7 @@ export class JournalWriter {
     }
     const appending = count === waiting.length ? waiting : waiting.slice(0, count);
     this.#waiting = count === waiting.length ? [] : waiting.slice(count);
-    const marks = this.#marks.take();
+    const marks = this.#takeMarks(count === 0);
     const withdrawn = this.#withdrawn;
     if (withdrawn.length > 0) this.#withdrawn = [];
     const appends = appending.length === 1 ? (appending[0]?.packed ?? []) : appending.flatMap((one) => one.packed);
@@ -200,7 +214,7 @@ export class JournalWriter {
     settled.promise.catch(() => undefined);
     this.#lastWork = settled.promise;
     this.#underWay += 1;
-    this.#marksUnderWay += marks.length;
+    this.#marksUnderWay.push(marks);
     this.#thread.ask(
       { kind: 'work', at: this.#now(), appends, marks: packMarks(marks), withdrawn },
       (exceptions) => {
@@ -216,16 +230,44 @@ export class JournalWriter {
         settled.reject(this.#fail(failure).error);
         for (const one of appending) this.#refuse(one, failure.unknown);
       },
+      () => this.#written(appending),
     );
+  }
+
+  /** All were accepted, and only their sync is missing. */
+  #written(appending: readonly Appending[]): void {
+    for (const one of appending) {
+      one.begun = true;
+      one.written?.(one.batch.map((admission, i) => this.#accepted(admission, one.firstSeq + i)));
+    }
+  }
+
+  #accepted({ agent }: Admission, seq: number): Accepted {
+    return { status: 'accepted', id: deliveryId(this.#options.idPrefix, seq), agent };
   }
 
   #ended(marks: readonly Mark[]): void {
     this.#underWay -= 1;
-    this.#marksUnderWay -= marks.length;
+    this.#settled(marks);
+  }
+
+  #settled(marks: readonly Mark[]): void {
+    this.#marksUnderWay = this.#marksUnderWay.filter((one) => one !== marks);
+  }
+
+  /** The newest state that was marked and is not known to be in the file. */
+  #marked(id: DeliveryId): DeliveryState | undefined {
+    const seq = seqOf(id);
+    const found = this.#marks.find(seq);
+    if (found) return found;
+    for (const marks of this.#marksUnderWay.toReversed()) {
+      const state = newestIn(marks, seq);
+      if (state) return state;
+    }
+    return undefined;
   }
 
   #accept(appending: readonly Appending[], exceptions: readonly WorkException[]): void {
-    const { idPrefix } = this.#options;
     let from = 0;
     let next = 0;
     for (const { batch, firstSeq, resolve } of appending) {
@@ -234,8 +276,8 @@ export class JournalWriter {
         const exception = exceptions[next];
         if (exception?.[0] === from + i) {
           next += 1;
-          answers.push(answerOf(exception[1], admission.inbound));
-        } else answers.push({ status: 'accepted', id: deliveryId(idPrefix, firstSeq + i), agent: admission.agent });
+          answers.push(answerOf(exception[1], admission.inbound, (id) => this.#marked(id)));
+        } else answers.push(this.#accepted(admission, firstSeq + i));
       }
       from += batch.length;
       this.#messages -= batch.length;
@@ -243,10 +285,10 @@ export class JournalWriter {
     }
   }
 
-  #refuse({ batch, firstSeq, reject }: Appending, unknown: boolean): void {
+  #refuse({ batch, firstSeq, begun, reject }: Appending, unknown: boolean): void {
     this.#messages -= batch.length;
-    // Its caller will come again, and must not find a delivery that nobody runs.
-    if (unknown) for (let i = 0; i < batch.length; i++) this.#withdrawn.push(firstSeq + i);
+    // Its caller will come again, and must not find a delivery that nobody runs; one that was begun is run.
+    if (unknown && !begun) for (let i = 0; i < batch.length; i++) this.#withdrawn.push(firstSeq + i);
     reject(this.#health.status === 'failed' ? this.#health.error : journalFailed('The journal failed'));
   }
 
@@ -275,10 +317,10 @@ export class JournalWriter {
   /** Tries to write; what was marked meanwhile goes first. */
   probe(): Promise<void> {
     const marks = this.#marks.take();
-    this.#marksUnderWay += marks.length;
+    this.#marksUnderWay.push(marks);
     return new Promise((resolve) => {
       const settle = ({ marked, error, final = false }: ProbeAnswer): void => {
-        this.#marksUnderWay -= marks.length;
+        this.#settled(marks);
         if (!marked) this.#marks.putBack(marks);
         if (error === undefined) this.#recovered();
         else if (!final) this.#probeLater();
@@ -296,6 +338,10 @@ export class JournalWriter {
     this.#options.changed?.(OK);
     if (this.#marks.size > 0) this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
   }
+}
+
+function sum(lists: readonly (readonly Mark[])[]): number {
+  return lists.reduce((count, { length }) => count + length, 0);
 }
 
 function refusalOf(error: OrreryError): OrreryError {
