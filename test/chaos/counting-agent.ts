@@ -11,6 +11,8 @@ import { type ThreadEnd, type ThreadPoint, countedReply, readText } from './plan
 import { type Arming, type FromThreads, THREADS, type ToThreads } from './protocol.ts';
 
 const channel = new BroadcastChannel(THREADS);
+/** Resolves when turns that are held may begin their work. */
+const released = Promise.withResolvers<void>();
 let armed: { readonly arming: Arming; left: number } | undefined;
 
 channel.onmessage = (event: unknown) => {
@@ -24,6 +26,9 @@ channel.onmessage = (event: unknown) => {
       return;
     case 'disarm':
       armed = undefined;
+      return;
+    case 'release':
+      released.resolve();
   }
 };
 
@@ -89,6 +94,7 @@ const agent: AgentDefinition = {
     const asked = readText(turn.message.content);
     if (!asked) throw new Error(`not a message of this run: ${turn.message.content}`);
     const count = turn.history.filter(({ role }) => role === 'user').length + 1;
+    if (asked.act === 'held') await released.promise;
     if (asked.workMs > 0) await delay(asked.workMs);
     if (asked.act === 'fail') throw new Error('fails as it was asked to');
     if (asked.act === 'flaky' && turn.attempt === 1) {

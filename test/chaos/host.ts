@@ -137,6 +137,10 @@ const ANSWERS: Answers = {
     points.disarm();
     return true;
   },
+  async release() {
+    threads.postMessage({ type: 'release' } satisfies ToThreads);
+    return true;
+  },
   async ready() {
     await until(() => running().slots.every(({ state }) => state.status === 'ready'));
     return true;

@@ -28,6 +28,7 @@ export class ModelServer {
   });
   readonly #asked = new Set<string>();
   #stalled: Promise<void> = Promise.resolve();
+  readonly #released = Promise.withResolvers<void>();
   #errors = 0;
 
   constructor(listener: ModelListener) {
@@ -45,6 +46,11 @@ export class ModelServer {
   stall(ms: number): Promise<void> {
     this.#stalled = delay(ms);
     return this.#stalled;
+  }
+
+  /** Lets calls that are held begin. */
+  release(): void {
+    this.#released.resolve();
   }
 
   /** Fails so many of the next calls: with a status, or by an end in the middle. */
@@ -70,6 +76,7 @@ export class ModelServer {
     const { id, act, workMs } = asked;
     this.#listener.called(id);
     await this.#stalled;
+    if (act === 'held') await this.#released.promise;
     if (workMs > 0) await delay(workMs);
     if (act === 'fail') {
       response.writeHead(400, { 'content-type': 'application/json' }).end('{"error":{"message":"fails as asked"}}');

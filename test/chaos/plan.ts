@@ -16,7 +16,8 @@ export type Way = 'chat' | 'completions' | 'socket' | 'keyed' | 'keyless';
 export const WAYS: readonly Way[] = ['chat', 'completions', 'socket', 'keyed', 'keyless'];
 
 /** What a message asks of its agent: an answer, an error at every attempt, or one at the first attempt only. */
-export type Act = 'answer' | 'fail' | 'flaky';
+/** `held`: it answers like the others, and begins its work when the run lets all of them. */
+export type Act = 'answer' | 'fail' | 'flaky' | 'held';
 
 export interface PlannedMessage {
   readonly id: string;

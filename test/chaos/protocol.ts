@@ -23,6 +23,8 @@ export interface Asks {
   readonly endJournalThread: [Record<string, never>, { readonly ended: boolean }];
   readonly arm: [Arming, true];
   readonly disarm: [Record<string, never>, true];
+  /** Lets turns that are held begin their work. */
+  readonly release: [Record<string, never>, true];
   /** Resolves when all slots are ready. */
   readonly ready: [Record<string, never>, true];
   readonly resources: [{ readonly collect: boolean }, Resources];
@@ -67,7 +69,8 @@ export const THREADS = 'orrery-chaos';
 export type ToThreads =
   | { readonly type: 'end'; readonly thread: number; readonly end: ThreadEnd }
   | ({ readonly type: 'arm' } & Arming)
-  | { readonly type: 'disarm' };
+  | { readonly type: 'disarm' }
+  | { readonly type: 'release' };
 
 export type FromThreads =
   | { readonly type: 'here'; readonly thread: number; readonly runtime: string }

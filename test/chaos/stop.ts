@@ -45,7 +45,8 @@ await link.start();
 const load = new Load({ sessions, lanes: TURNS, ledger, client: (way) => rig.client(way) });
 load.budget.add(TURNS);
 const loading = load.run();
-const underWay = await untilAccepted();
+const underWay = await untilUnderWay();
+await release();
 
 ledger.excuseBegins();
 const { code, signal, ms } = await link.stop();
@@ -59,6 +60,7 @@ ledger.expectEqual(
 if (ms > TIMEOUT_MS + WATCHDOG_MS) ledger.processEnded(`it took ${ms} ms to stop`);
 
 await link.start();
+await release();
 await loading;
 ledger.excuseEnds();
 await verify(rig, sessions, { shutdownMs: TIMEOUT_MS, random });
@@ -71,18 +73,26 @@ function sessionOf(number: number): PlannedSession {
   const agents = AGENT_NAMES.filter((name) => name !== 'echo');
   const agent = agents[number % agents.length] ?? 'count';
   const way = WAYS[number % WAYS.length] ?? 'chat';
-  return { number, agent, way, window: 1, kept: true, messages: [{ id: `s${number}-1`, act: 'answer', workMs }] };
+  return { number, agent, way, window: 1, kept: true, messages: [{ id: `s${number}-1`, act: 'held', workMs }] };
 }
 
-/** Resolves to how many turns are under way once all messages were taken in. */
-async function untilAccepted(): Promise<number> {
+/** From now on the turns do what they take their time for: until all are under way, none of them does. */
+async function release(): Promise<void> {
+  rig.model.release();
+  await link.ask('release', {});
+}
+
+/** Resolves once all turns are under way, to how many those are. */
+async function untilUnderWay(): Promise<number> {
   const url = await link.url;
   const from = performance.now();
   for (;;) {
     const { messages, slots } = (await (await fetch(`${url}/api/status`)).json()) as Status;
     const running = slots.reduce((sum, slot) => sum + slot.running, 0);
-    if (messages.accepted >= TURNS) return running;
-    if (performance.now() - from > GATHER_MS) throw new Error(`Only ${messages.accepted} messages were taken in`);
+    if (running >= TURNS) return running;
+    if (performance.now() - from > GATHER_MS) {
+      throw new Error(`Of ${messages.accepted} messages that were taken in, ${running} are under way`);
+    }
     await delay(LOOK_MS);
   }
 }
