@@ -144,6 +144,7 @@ class Host implements Supervisor {
       journal,
       account: this.#account,
       admission: this.#admission,
+      log,
     });
     this.#agents = new HostedAgents({ config, pool: this.#pool, engine: this.#engine, log, random: Math.random });
     this.sessions = new HostedSessions(this.#agents, this.#pool, config.sessions.store);

@@ -257,6 +257,7 @@ export class DeliveryUnderTest {
         appends: () => this.journal.lag.appends,
         ...options,
       }),
+      log: pino({ enabled: false }),
       mailboxSize: 64,
       maxMessageBytes: 1_048_576,
       ...options,

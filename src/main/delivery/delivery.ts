@@ -16,6 +16,7 @@ import {
   toWire,
   transitionDelivery,
 } from '../../protocol/index.ts';
+import type { BeforeAck } from './before-ack.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { Origin } from './origin.ts';
 import type { Suspicion } from './suspicion.ts';
@@ -31,8 +32,8 @@ export class Delivery {
   readonly number: number;
   readonly inbound: InboundMessage;
   readonly agent: string;
-  readonly origin: Origin;
-  readonly listener: DeliveryListener | undefined;
+  origin: Origin;
+  listener: DeliveryListener | undefined;
   readonly mailbox: Mailbox<Delivery>;
   readonly mode: QueueMode;
   /** Names it among the unfinished ones. */
@@ -64,6 +65,8 @@ export class Delivery {
   /** Characters of the present attempt's text that the listener has. */
   sentChars = 0;
   typing: Disposable | undefined;
+  /** Set while its sender does not know yet that it is accepted. */
+  beforeAck: BeforeAck | undefined;
   retryTimer: NodeJS.Timeout | undefined;
 
   constructor(

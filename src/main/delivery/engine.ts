@@ -26,11 +26,12 @@ import {
   toWire,
 } from '../../protocol/index.ts';
 import { Attempts } from './attempts.ts';
+import type { BeforeAck } from './before-ack.ts';
 import { type AbortCause, Delivery, abortion } from './delivery.ts';
 import type { PendingDelivery } from './journal.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
-import { quiet, tell } from './listening.ts';
+import { quiet, showTyping, tell } from './listening.ts';
 import { type Findings, type SlotLoss, TELLING_ENDS, isSuspect, judgeTrial, sharersOf } from './loss.ts';
 import { type Mailbox, Mailboxes } from './mailbox.ts';
 import type { Origin } from './origin.ts';
@@ -113,16 +114,19 @@ export class DeliveryEngine {
     this.#mailboxes.release(mailbox);
   }
 
-  /** Takes an accepted message over. */
+  /** Takes an accepted message over. With `beforeAck`, its sender does not know yet and hears nothing of it. */
   enqueue(
-    accepted: Accepted,
+    { id, agent }: Accepted,
     inbound: InboundMessage,
     mailbox: Mailbox<Delivery>,
     origin: Origin,
     listener?: DeliveryListener,
-  ): void {
-    const { id, agent } = accepted;
-    this.#queue(this.#admit({ id, agent, inbound }, mailbox, origin, listener));
+    beforeAck?: BeforeAck,
+  ): Delivery {
+    const delivery = this.#admit({ id, agent, inbound }, mailbox, origin, listener);
+    delivery.beforeAck = beforeAck;
+    this.#queue(delivery);
+    return delivery;
   }
 
   /**
@@ -185,10 +189,7 @@ export class DeliveryEngine {
 
   /** Aborts every delivery that came from an origin, or all of them. */
   abort(cause: AbortCause, origin?: Origin): void {
-    for (const delivery of this.#ledger.inOrder()) {
-      // By the book: a delivery may have an origin that stands before its own.
-      if (!origin || delivery.origin.book === origin.book) this.#cancel(delivery, cause);
-    }
+    for (const delivery of this.#ledger.inOrder(origin)) this.#cancel(delivery, cause);
   }
 
   /** Resolves when nothing is unfinished. */
@@ -330,7 +331,7 @@ export class DeliveryEngine {
   #dispatch(delivery: Delivery, lane: SlotLane): void {
     delivery.superseded = false;
     this.#ledger.dispatched(delivery, lane.host.number, lane.host.generation);
-    delivery.typing = delivery.origin.typing?.(delivery.target);
+    showTyping(delivery);
     lane.push(delivery);
   }
 

@@ -13,6 +13,7 @@ import {
   OrreryError,
   asOrreryError,
 } from '../../protocol/index.ts';
+import type { Logger } from 'pino';
 import type { Account } from './account.ts';
 import { type AdmissionControl, MIN_SHED_MS } from './admission.ts';
 import { BeforeAck } from './before-ack.ts';
@@ -20,6 +21,7 @@ import type { Delivery } from './delivery.ts';
 import type { DeliveryEngine } from './engine.ts';
 import type { Admission, Journal } from './journal.ts';
 import { checkInbound } from './inbound-check.ts';
+import { acked, unheard } from './listening.ts';
 import type { Mailbox } from './mailbox.ts';
 import type { Origin } from './origin.ts';
 
@@ -28,6 +30,7 @@ export interface IntakeOptions {
   readonly journal: Journal;
   readonly account: Account;
   readonly admission: AdmissionControl;
+  readonly log: Logger;
   /** Messages waiting in one session. */
   readonly mailboxSize: number;
   /** Bytes of one message's text. */
@@ -39,8 +42,13 @@ export type Route = (inbound: InboundMessage) => string;
 
 interface Waiting {
   readonly admission: Admission;
-  readonly written: (answer: Accepted) => void;
-  readonly resolve: (answer: Accepted | Error) => void;
+  readonly mailbox: Mailbox<Delivery>;
+  readonly origin: Origin;
+  readonly listener: DeliveryListener | undefined;
+  readonly resolve: (accepted: Accepted) => void;
+  readonly reject: (error: Error) => void;
+  /** Its turn may run already. */
+  begun: Delivery | undefined;
 }
 
 export class Intake {
@@ -104,41 +112,22 @@ export class Intake {
       if (journal.appendNow) return this.#taken(journal.appendNow(admission), inbound, mailbox, origin, listener);
       return this.#takeLater(admission, mailbox, origin, listener);
     } catch (error) {
-      return this.#refuse(error, mailbox);
+      throw this.#rejection(error, mailbox);
     }
   }
 
-  async #takeLater(
+  #takeLater(
     admission: Admission,
     mailbox: Mailbox<Delivery>,
     origin: Origin,
     listener: DeliveryListener | undefined,
   ): Promise<Accepted> {
     mailbox.reserved += 1;
-    let begun: BeforeAck | undefined;
-    const answer = await this.#journalled(admission, (accepted) => {
-      begun = new BeforeAck(origin, listener);
-      mailbox.reserved -= 1;
-      this.#taken(accepted, admission.inbound, mailbox, begun.origin, begun.listener);
+    return new Promise((resolve, reject) => {
+      this.#batch.push({ admission, mailbox, origin, listener, resolve, reject, begun: undefined });
+      // What comes in one tick goes in one call; how much of it is one transaction is the journal's affair.
+      if (this.#batch.length === 1) queueMicrotask(() => this.#append());
     });
-    if (begun) return this.#acked(begun, answer);
-    mailbox.reserved -= 1;
-    try {
-      return this.#taken(answer, admission.inbound, mailbox, origin, listener);
-    } catch (error) {
-      return this.#refuse(error, mailbox);
-    }
-  }
-
-  /** The turn of a message has begun, and its sender hears what became of it. */
-  #acked(begun: BeforeAck, answer: Accepted | Error): Accepted {
-    if (answer instanceof Error) {
-      begun.refused();
-      throw answer;
-    }
-    // Not within the call that brings the good news: its channel must have heard of the acceptance first.
-    setImmediate(() => begun.acked());
-    return answer;
   }
 
   #taken(
@@ -161,13 +150,13 @@ export class Intake {
     return answer;
   }
 
-  #refuse(error: unknown, mailbox: Mailbox<Delivery> | undefined): never {
+  #rejection(error: unknown, mailbox: Mailbox<Delivery> | undefined): OrreryError {
     const { account, engine } = this.#options;
     if (mailbox) engine.release(mailbox);
     account.inIntake -= 1;
     const refused = asOrreryError(error, 'ORRERY_INTERNAL');
     account.reject(refused.code);
-    throw refused;
+    return refused;
   }
 
   #admit(inbound: InboundMessage, route: Route): string {
@@ -192,31 +181,62 @@ export class Intake {
     admission.check(pending);
   }
 
-  #journalled(admission: Admission, written: (answer: Accepted) => void): Promise<Accepted | Error> {
-    return new Promise((resolve) => {
-      this.#batch.push({ admission, written, resolve });
-      // What comes in one tick goes in one call; how much of it is one transaction is the journal's affair.
-      if (this.#batch.length === 1) queueMicrotask(() => this.#append());
-    });
-  }
-
   #append(): void {
     const batch = this.#batch;
     this.#batch = [];
+    const { journal } = this.#options;
     const admissions = batch.map((waiting) => waiting.admission);
     const written = (accepted: readonly Accepted[]): void => {
-      for (const [i, answer] of accepted.entries()) batch[i]?.written(answer);
+      for (const [i, answer] of accepted.entries()) if (batch[i]) this.#begin(batch[i], answer);
     };
-    this.#options.journal.append(admissions, written).then(
+    journal.append(admissions, written).then(
       (answers) => {
-        for (const [i, waiting] of batch.entries()) {
-          waiting.resolve(answers[i] ?? new OrreryError('ORRERY_INTERNAL', 'The journal gave no answer'));
-        }
+        const none = new OrreryError('ORRERY_INTERNAL', 'The journal gave no answer');
+        this.#settle(batch, (i) => answers[i] ?? none);
       },
       (error: unknown) => {
         const refused = asOrreryError(error, 'ORRERY_INTERNAL', 'The journal did not take the message');
-        for (const waiting of batch) waiting.resolve(refused);
+        this.#settle(batch, () => refused);
       },
     );
+  }
+
+  /** It is written and not durable yet: its turn begins, and its sender does not know. */
+  #begin(waiting: Waiting, accepted: Accepted): void {
+    const { account, engine } = this.#options;
+    const { admission, mailbox, origin, listener } = waiting;
+    mailbox.reserved -= 1;
+    account.inIntake -= 1;
+    account.accepted += 1;
+    waiting.begun = engine.enqueue(accepted, admission.inbound, mailbox, origin, listener, new BeforeAck());
+  }
+
+  #settle(batch: readonly Waiting[], answerOf: (place: number) => Accepted | Error): void {
+    for (const [i, waiting] of batch.entries()) {
+      if (waiting.begun) this.#tell(waiting, waiting.begun, answerOf(i));
+      else this.#take(waiting, answerOf(i));
+    }
+    if (!batch[0]?.begun) return;
+    // Not within the call that brings the good news: a channel must have heard of the acceptance first.
+    setImmediate(() => {
+      for (const { begun } of batch) if (begun) acked(begun, this.#options.log);
+    });
+  }
+
+  #tell({ resolve, reject }: Waiting, begun: Delivery, answer: Accepted | Error): void {
+    if (!(answer instanceof Error)) return resolve(answer);
+    // Run all the same, for whoever asks again with its id.
+    unheard(begun);
+    acked(begun, this.#options.log);
+    reject(answer);
+  }
+
+  #take({ admission, mailbox, origin, listener, resolve, reject }: Waiting, answer: Accepted | Error): void {
+    mailbox.reserved -= 1;
+    try {
+      resolve(this.#taken(answer, admission.inbound, mailbox, origin, listener));
+    } catch (error) {
+      reject(this.#rejection(error, mailbox));
+    }
   }
 }

@@ -17,6 +17,7 @@ import type { Account } from './account.ts';
 import type { Delivery } from './delivery.ts';
 import type { Journal } from './journal.ts';
 import { forget, quiet, tell } from './listening.ts';
+import type { Origin } from './origin.ts';
 import { Outbox } from './outbox.ts';
 
 export interface LedgerOptions {
@@ -74,9 +75,10 @@ export class Ledger {
     return undefined;
   }
 
-  /** In order of acceptance: what a session's sender hears of them keeps the order of its messages. */
-  inOrder(): readonly Delivery[] {
-    return [...this.#deliveries.values()].toSorted((a, b) => a.number - b.number);
+  /** Those of an origin, or all, in order of acceptance: what a session's sender hears of them keeps the order of its messages. */
+  inOrder(origin?: Origin): readonly Delivery[] {
+    const deliveries = [...this.#deliveries.values()].filter((one) => !origin || one.origin.book === origin.book);
+    return deliveries.toSorted((a, b) => a.number - b.number);
   }
 
   /** Resolves when nothing is unfinished. */
@@ -152,7 +154,9 @@ export class Ledger {
     clearTimeout(delivery.retryTimer);
     quiet(delivery);
     this.#removed(delivery);
-    origin.left?.({ target, delivery: id, agent, error: LEFT });
+    const tellLeft = (): void => origin.left?.({ target, delivery: id, agent, error: LEFT });
+    if (delivery.beforeAck) delivery.beforeAck.later(tellLeft);
+    else tellLeft();
     return true;
   }
 

@@ -51,6 +51,7 @@ export class Outbox {
 
   /** Sends a committed reply. An origin inside the process answers at once, without a promise on the way. */
   reply(delivery: Delivery, reply: Reply): void {
+    if (delivery.beforeAck) return delivery.beforeAck.later(() => this.reply(delivery, reply));
     const { origin, target, mailbox, id, agent, by } = delivery;
     const { message, usage, steps } = reply;
     const delivered = { message, usage, steps, id, agent, namespace: target.namespace };
@@ -74,6 +75,7 @@ export class Outbox {
 
   /** Tells the sender that its message failed, then calls `told`; also when that fails: the dead letter has it all. */
   error(delivery: Delivery, error: OutboundError['error'], told: () => void): void {
+    if (delivery.beforeAck) return delivery.beforeAck.later(() => this.error(delivery, error, told));
     const { origin, target, mailbox, id, agent } = delivery;
     const send = (): void | Promise<void> => origin.error({ target, delivery: id, agent, error }, id);
     // Not within the call that brought the bad news: its channel must have heard of the acceptance first.

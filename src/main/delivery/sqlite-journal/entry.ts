@@ -7,7 +7,16 @@ import { type OrreryError, type WireError, fromWire, toWire } from '../../../pro
 import { databaseError } from '../../../lib/sqlite.ts';
 import { JournalFile, WHAT } from './file.ts';
 import { SyncedAnswers, type Wrote } from './synced-answers.ts';
-import type { Answer, AskKind, Asks, JournalSetup, Opening, ProbeAnswer, Request } from './packed.ts';
+import {
+  APPEND_PLACES,
+  type Answer,
+  type AskKind,
+  type Asks,
+  type JournalSetup,
+  type Opening,
+  type ProbeAnswer,
+  type Request,
+} from './packed.ts';
 
 /** Milliseconds without a request after which a share of upkeep is done; between two shares; and between two rounds. */
 const IDLE_MS = 20;
@@ -16,7 +25,7 @@ const ROUND_MS = 5_000;
 
 const SQLITE_CORRUPT = 11;
 
-const CHANGES: ReadonlySet<AskKind> = new Set(['work', 'drop', 'replay', 'compact']);
+const CHANGES: ReadonlySet<AskKind> = new Set(['work', 'drop', 'compact']);
 
 const port = parentPort;
 if (!port) throw new Error('The journal runs in a thread of its own');
@@ -50,7 +59,7 @@ function serve(journal: JournalFile, answers: SyncedAnswers, first: Request | un
     answers.goOn();
     if ('at' in request) ahead = request.at - Date.now();
     const told = answer(journal, request);
-    answers.add(told, wrote(request, told));
+    answers.add(told, wrote(request, told), 'appends' in request ? request.appends.length / APPEND_PLACES : 0);
     if (request.kind === 'close') isClosed = true;
     else upkeepTimer ??= setTimeout(keepUp, IDLE_MS, journal);
   }
@@ -58,13 +67,9 @@ function serve(journal: JournalFile, answers: SyncedAnswers, first: Request | un
 }
 
 function wrote(request: Request, told: Answer): Wrote {
-  if (!CHANGES.has(request.kind)) return 'nothing';
-  const allAccepted = request.kind === 'work' && request.appends.length > 0 && isNothing(told);
-  return allAccepted ? 'messages' : 'changes';
-}
-
-function isNothing(told: Answer): boolean {
-  return 'value' in told && Array.isArray(told.value) && told.value.length === 0;
+  if (request.kind === 'replay') return 'some';
+  if (request.kind !== 'work' || request.appends.length === 0) return CHANGES.has(request.kind) ? 'changes' : 'nothing';
+  return 'value' in told && Array.isArray(told.value) && told.value.length === 0 ? 'messages' : 'some';
 }
 
 function waitingRequest(): Request | undefined {

@@ -73,10 +73,10 @@ export type Answer =
   | { readonly error: WireError; readonly final: boolean; readonly unknown?: boolean };
 
 /**
- * The oldest request that is not answered yet is work, and is written: it outlives the process, and its answer comes with the sync. Told where nothing but that
- * sync is left to do, and of work whose messages were all accepted.
+ * The request in this place among those that are not answered yet, from 0, is work whose messages were all accepted. It is written and outlives the process;
+ * its answer comes with the sync.
  */
-export type Written = { readonly written: true };
+export type Written = { readonly written: number };
 
 export interface WorkRequest {
   readonly at: number;

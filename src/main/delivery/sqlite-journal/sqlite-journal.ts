@@ -1,6 +1,6 @@
 /**
  * Owns the journal in a SQLite file as main sees it: main never touches the disk, a thread of the journal's own does, in one
- * transaction with one fsync for all that waits. What waits is the writer's affair; here is what is asked, and the way to open and close.
+ * transaction with one sync for all that waits. What waits is the writer's affair; here is what is asked, and the way to open and close.
  */
 import { type Accepted, type DeliveryId, type DeliveryState, OrreryError } from '../../../protocol/index.ts';
 import {

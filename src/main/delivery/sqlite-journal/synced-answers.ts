@@ -2,11 +2,11 @@
  * Owns the answers of the journal's thread until what they tell is durable: in the order of their requests, each after a sync that began when its
  * transaction was written.
  *
- *   another request waits -> the disk syncs beside it      -> all answers from before the sync are posted
- *   nothing else to do    -> this thread waits for the disk -> all answers are posted
+ *   a few messages, and nothing else to do  -> this thread waits for the disk -> all answers are posted
+ *   many of them, or a request that waits   -> the disk syncs beside it       -> all answers from before the sync are posted
  *
- * The first costs two hops to a thread of libuv's pool and gives the time of the sync to the next transaction; the second is the quickest for a message that
- * comes alone, and what such a message asks for may begin meanwhile: that it is written is told first.
+ * The first is the quickest for a message that comes alone; the second costs two hops to a thread of libuv's pool and gives the time of the sync to the next
+ * transaction. That messages are written is told at once either way, so that what they ask for begins meanwhile.
  */
 import type { Answer, Written } from './packed.ts';
 
@@ -25,27 +25,39 @@ export interface SyncedAnswersOptions {
   readonly synced: () => void;
 }
 
-/** What became durable with it: `messages`, that were all accepted; other `changes`, whose answer must not be told when its sync fails; or `nothing`. */
-export type Wrote = 'messages' | 'changes' | 'nothing';
+/**
+ * What a request did to the file: it added `messages`, all of them new; or `some`, which only its answer tells from those that were there; `changes` have no
+ * place in the order of acceptance.
+ */
+export type Wrote = 'messages' | 'some' | 'changes' | 'nothing';
 
 interface Waiting {
   readonly answer: Answer;
   readonly wrote: Wrote;
 }
 
-const WRITTEN: Written = { written: true };
+/** Messages whose sync is not worth the hops. */
+const FEW = 4;
 
 export class SyncedAnswers {
   readonly #options: SyncedAnswersOptions;
   #waiting: Waiting[] = [];
+  /** Messages that are written, and not under a sync. */
+  #messages = 0;
   #syncing = false;
 
   constructor(options: SyncedAnswersOptions) {
     this.#options = options;
   }
 
-  add(answer: Answer, wrote: Wrote): void {
+  /** `messages`: how many it added. */
+  add(answer: Answer, wrote: Wrote, messages: number): void {
     this.#waiting.push({ answer, wrote });
+    this.#messages += messages;
+    // Whoever is told of messages begins them: none may overtake those that its sender does not know of.
+    if (wrote === 'messages' && !this.#waiting.some((one) => one.wrote === 'some')) {
+      this.#options.post({ written: this.#waiting.length - 1 });
+    }
   }
 
   /** Another request is about to be served. */
@@ -54,6 +66,7 @@ export class SyncedAnswers {
     if (this.#syncing) return;
     if (!file.unsynced) return this.#post(this.#waiting.length, undefined);
     const count = this.#waiting.length;
+    this.#messages = 0;
     this.#syncing = true;
     file.syncBeside((error) => {
       this.#syncing = false;
@@ -64,15 +77,15 @@ export class SyncedAnswers {
 
   /** There is no other request. False while some still wait for a sync. */
   settle(): boolean {
+    if (!this.#syncing && this.#messages > FEW) this.goOn();
     if (this.#syncing) return false;
-    const { file, post } = this.#options;
     let failed: unknown;
     try {
-      if (this.#waiting.length === 1 && this.#waiting[0]?.wrote === 'messages' && file.unsynced) post(WRITTEN);
-      file.sync();
+      this.#options.file.sync();
     } catch (error) {
       failed = error;
     }
+    this.#messages = 0;
     this.#post(this.#waiting.length, failed);
     return true;
   }

@@ -70,7 +70,7 @@ export class JournalThread {
     this.#answered = false;
     worker.on('message', (message: Opening | Written | Answer) => {
       if (opened) {
-        if ('written' in message) this.#written();
+        if ('written' in message) this.#written(message.written);
         else this.#settle(message as Answer);
         return;
       }
@@ -89,8 +89,7 @@ export class JournalThread {
   }
 
   /**
-   * Asks a thread that runs or starts; `failed` is called at once where there is none. `written` hears of work that is in the file and not synced yet, where
-   * that is told: see `Written`.
+   * Asks a thread that runs or starts; `failed` is called at once where there is none. `written` hears of work that is in the file and not synced yet: see `Written`.
    */
   ask<K extends AskKind>(
     request: Request<K>,
@@ -122,8 +121,8 @@ export class JournalThread {
     this.#listener.opened(next);
   }
 
-  #written(): void {
-    const [asked] = this.#asked;
+  #written(place: number): void {
+    const asked = this.#asked[place];
     const written = asked?.written;
     if (!asked || !written) return;
     // A thread that ended after this is asked again, and its successor tells it again.

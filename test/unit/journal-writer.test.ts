@@ -1,0 +1,137 @@
+/** What the journal's writer sends to its thread, and when; the thread is a test's. */
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Request, WorkException } from '../../src/main/delivery/sqlite-journal/packed.ts';
+import { type Failure, type JournalThread, journalFailed } from '../../src/main/delivery/sqlite-journal/thread.ts';
+import { JournalWriter, MARK_DELAY_MS } from '../../src/main/delivery/sqlite-journal/writer.ts';
+import type { Accepted } from '../../src/protocol/index.ts';
+import { admission, answered, dispatched } from '../support/journal.ts';
+
+interface Asked {
+  readonly request: Request;
+  readonly done: (value: readonly WorkException[]) => void;
+  readonly failed: (failure: Failure) => void;
+  readonly written?: () => void;
+}
+
+/** Answers when a test says so. */
+class FakeThread {
+  readonly asked: Asked[] = [];
+  readonly running = true;
+
+  ask(request: Request, done: Asked['done'], failed: Asked['failed'], written?: () => void): void {
+    this.asked.push({ request, done, failed, ...(written && { written }) });
+  }
+
+  start(): void {
+    // It runs.
+  }
+
+  /** The work that was asked for: how many messages, the sequence numbers of marks, and what was withdrawn. */
+  get work(): readonly (readonly [messages: number, marks: readonly number[], withdrawn: readonly number[]])[] {
+    return this.asked.flatMap(({ request }) => {
+      if (request.kind !== 'work') return [];
+      const { appends, marks, withdrawn } = request;
+      return [[appends.length / 5, marks.filter((_, i) => i % 5 === 0) as number[], withdrawn] as const];
+    });
+  }
+}
+
+let thread: FakeThread;
+let writer: JournalWriter;
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  thread = new FakeThread();
+  writer = new JournalWriter({
+    thread: thread as unknown as JournalThread,
+    idPrefix: 'w',
+    changed: undefined,
+    now: Date.now,
+  });
+  writer.numberFrom(1);
+});
+
+afterEach(() => {
+  writer.end();
+  vi.useRealTimers();
+});
+
+async function append(count = 1): Promise<{ answers: Promise<unknown>; written: Accepted[] }> {
+  const written: Accepted[] = [];
+  const batch = Array.from({ length: count }, () => admission());
+  const answers = writer.append(batch, (accepted) => written.push(...accepted)).catch((error: unknown) => error);
+  await Promise.resolve();
+  return { answers, written };
+}
+
+describe('marks', () => {
+  test('writer - marks wait for others, and go with the next message once they have waited long enough', async () => {
+    await append();
+    writer.mark('w-1', dispatched(), 1);
+    await append();
+    expect(thread.work).toEqual([
+      [1, [], []],
+      [1, [], []],
+    ]);
+    writer.mark('w-1', answered(), 1);
+    writer.mark('w-2', dispatched(), 1);
+    // Two transactions are under way: there is no third beside them.
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    expect(thread.work).toHaveLength(2);
+    await append();
+    thread.asked[0]?.done([]);
+    expect(thread.work[2]).toEqual([1, [1, 2], []]);
+  });
+
+  test('writer - marks go by themselves when no message comes, and when what was under way has ended', async () => {
+    writer.mark('w-1', dispatched(), 1);
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    expect(thread.work).toEqual([[0, [1], []]]);
+    writer.mark('w-1', answered(), 1);
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    expect(thread.work).toHaveLength(1);
+    thread.asked[0]?.done([]);
+    expect(thread.work[1]).toEqual([0, [1], []]);
+    thread.asked[1]?.done([]);
+    vi.advanceTimersByTime(10 * MARK_DELAY_MS);
+    expect(thread.work).toHaveLength(2);
+  });
+
+  test('writer - a message that comes again is answered with what was marked, also where the file does not have it yet', async () => {
+    const known = { id: 'w-1', agent: 'echo', status: 0, state: null, reply: null };
+    writer.mark('w-1', answered('yes'), 1);
+    const waiting = await append();
+    thread.asked[0]?.done([[0, known]]);
+    expect(await waiting.answers).toMatchObject([{ status: 'duplicate', state: 'answered' }]);
+
+    const first = await append();
+    // On its way to the thread, behind the message.
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    await append();
+    expect(thread.work[2]).toEqual([1, [1], []]);
+    thread.asked[1]?.done([[0, known]]);
+    expect(await first.answers).toMatchObject([{ status: 'duplicate', state: 'answered' }]);
+  });
+});
+
+describe('a sync that fails', () => {
+  const failure: Failure = { error: journalFailed('The disk did not sync'), unknown: true, final: false };
+
+  test('writer - what was begun is refused and stays, and what was not is taken back', async () => {
+    const [begun, other] = [await append(2), await append()];
+    thread.asked[0]?.written?.();
+    expect(begun.written.map(({ id }) => id)).toEqual(['w-1', 'w-2']);
+    expect(other.written).toEqual([]);
+    thread.asked[0]?.failed(failure);
+    thread.asked[1]?.failed(failure);
+    for (const { answers } of [begun, other]) {
+      expect(await answers).toMatchObject({ code: 'ORRERY_JOURNAL_FAILED', retryAfterMs: 1_000 });
+    }
+    const probe = writer.probe();
+    // The thread's answer to a probe is of another kind.
+    (thread.asked[2]?.done as ((value: unknown) => void) | undefined)?.({ marked: true });
+    await probe;
+    await append();
+    expect(thread.work[2]).toEqual([1, [], [3]]);
+  });
+});
