@@ -168,7 +168,7 @@ describe('configuration of a run', () => {
     });
     const own = adapt({
       agents,
-      delivery: { journal: 'sqlite', maxJournalBytes: 70_000, maxAttempts: 4 },
+      delivery: { journal: 'sqlite', maxJournalBytes: 700_000, maxAttempts: 4 },
       sessions: { store: 'sqlite' },
       restarts: { maxRestarts: 2, backoffMinMs: 5_000 },
     });

@@ -106,7 +106,7 @@ const delivery = z.strictObject(
     maxAgeMs: ms.optional(),
     maxHeldReplies: countOrZero.optional(),
     maxJournalLag: count.optional(),
-    maxJournalBytes: whole(65_536, Number.MAX_SAFE_INTEGER, 'a whole number of bytes of at least 65,536').optional(),
+    maxJournalBytes: whole(262_144, Number.MAX_SAFE_INTEGER, 'a whole number of bytes of at least 262,144').optional(),
     maxLoopDelayMs: ms.optional(),
   },
   { error: 'an object' },

@@ -40,21 +40,27 @@ const PAGE_ROWS = 256;
 const PAGE_CHARS = 1024 * 1024;
 /** The columns of such a row that may be long: state, body, reply, about. */
 const TEXTS = [5, 6, 12, 13] as const;
-/** Pages of the write-ahead log at which a commit moves them to the file; in idle time that happens long before. */
-const CHECKPOINT_PAGES = 2_048;
+/**
+ * Of a new file: each page of a transaction costs two calls of the system, and neighbours are written together. A sixth less of the thread's time for a message than with 4 KB, and
+ * none more for one that comes alone.
+ */
+const PAGE_BYTES = 16_384;
+/** Bytes in the write-ahead log at which a commit moves them to the file; in idle time that happens long before. */
+const CHECKPOINT_BYTES = 8 * 1024 * 1024;
 /** A commit's own pages come on top of those. */
 const LOG_SPARE = 1.25;
 /** Rows written since the last checkpoint that are worth one in idle time. */
 const CHECKPOINT_ROWS = 1_000;
-/** Free pages that stay in the file for what comes next, and those given back at once. */
-const SPARE_PAGES = 4_096;
-const VACUUM_PAGES = 256;
+/** Free room that stays in the file for what comes next, and what is given back of it at once. */
+const SPARE_BYTES = 16 * 1024 * 1024;
+const VACUUM_BYTES = 1024 * 1024;
 /** What a probe writes: room for a few messages. */
 const PROBE_BYTES = 64 * 1024;
 
 export class JournalFile {
   readonly #setup: JournalSetup;
   readonly #database: DatabaseSync;
+  readonly #pageBytes: number;
   readonly #sql: Statements;
   readonly #log: LogSync;
   readonly #writer: Writer;
@@ -86,10 +92,11 @@ export class JournalFile {
     });
     this.#log = new LogSync(`${file}-wal`);
     try {
-      this.#database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}; PRAGMA journal_size_limit = 67108864`);
+      this.#pageBytes = this.pragma('page_size');
+      const pages = Math.ceil(CHECKPOINT_BYTES / this.#pageBytes);
+      this.#database.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = 67108864`);
       if (maxFileBytes !== undefined) {
-        const pages = Math.ceil(maxFileBytes / this.pragma('page_size'));
-        this.#database.exec(`PRAGMA max_page_count = ${pages}`);
+        this.#database.exec(`PRAGMA max_page_count = ${Math.ceil(maxFileBytes / this.#pageBytes)}`);
       }
       this.#sql = new Statements(this.#database);
       this.#writer = new Writer(this.#database);
@@ -98,7 +105,7 @@ export class JournalFile {
         deleted: (row) => this.#deleted(row),
       });
       this.#readRows();
-      this.#log.extend(CHECKPOINT_PAGES * LOG_SPARE * this.pragma('page_size'));
+      this.#log.extend(CHECKPOINT_BYTES * LOG_SPARE);
       if (setup.first) this.#begin();
       this.sync();
       this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
@@ -200,10 +207,11 @@ export class JournalFile {
   upkeep(at: number): boolean {
     const more = this.#compactOnce(at);
     if (more) return true;
-    const spare = this.pragma('freelist_count') - SPARE_PAGES;
+    const spare = this.pragma('freelist_count') - SPARE_BYTES / this.#pageBytes;
     if (spare > 0) {
-      this.#database.exec(`PRAGMA incremental_vacuum(${Math.min(spare, VACUUM_PAGES)})`);
-      return spare > VACUUM_PAGES;
+      const share = VACUUM_BYTES / this.#pageBytes;
+      this.#database.exec(`PRAGMA incremental_vacuum(${Math.min(spare, share)})`);
+      return spare > share;
     }
     if (this.#dirtyRows >= CHECKPOINT_ROWS) {
       this.#dirtyRows = 0;
@@ -376,7 +384,9 @@ function prepareVacuum(file: string): void {
   closeSync(openSync(file, 'a', 0o600));
   const database = new DatabaseSync(file);
   try {
-    database.exec(`PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${JOURNAL_APPLICATION_ID}`);
+    database.exec(
+      `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${JOURNAL_APPLICATION_ID}`,
+    );
   } finally {
     database.close();
   }
