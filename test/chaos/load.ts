@@ -15,8 +15,9 @@ export interface LoadOptions {
   client(way: Way): Client;
 }
 
-/** How long a client waits before it asks again, in milliseconds. */
+/** How long a client waits before it asks again, in milliseconds; and one that lost its connection. */
 const REFUSED_MS = 100;
+const LOST_MS = 5;
 const IN_FLIGHT_MS = 40;
 /** Asked again so many times without an outcome, a message is given up as lost. */
 const MAX_ASKS = 2_000;
@@ -150,6 +151,8 @@ class SessionRun {
           this.#ledger.connectionLost(id, heard.why);
           // The network may have brought its answer meanwhile.
           if (this.#ledger.outcomeOf(id)?.status === 'answered') return;
+          // Race: a host may be found gone before its end is told of, and a loop without a rest would keep that from being heard.
+          await delay(LOST_MS);
       }
     }
   }
