@@ -17,12 +17,12 @@ export interface AdaptOptions {
   readonly turnTimeoutMs?: number;
 }
 
-/** Milliseconds. No case comes twice, and a reply is in the results: what is kept longer only fills the heap of main. */
-const BRIEFLY = { dedupeRetentionMs: 1_000, replyRetentionMs: 1_000 };
+/** Milliseconds. No case comes twice, and a reply is in the results: what outlives the young heap only costs its collector. */
+const BRIEFLY = { dedupeRetentionMs: 20, replyRetentionMs: 20 };
 
 /**
  * Gives a configuration, as it was written, the defaults of a benchmark: one attempt, sessions in memory, ids and replies kept for a
- * second, agents that are restarted however often. What it configures itself of these holds. The journal is in memory, for the results are the record; the
+ * blink, agents that are restarted however often. What it configures itself of these holds. The journal is in memory, for the results are the record; the
  * configured channels stay closed, and no rule routes, for every case names its agent.
  */
 export function adaptConfig(input: unknown, { dataDir, turnTimeoutMs }: AdaptOptions): unknown {
