@@ -332,6 +332,23 @@ describe('ChannelManager and what is sent', () => {
     expect(channel.sent.all).toEqual([out]);
   });
 
+  test('manager - a channel inside the process is sent to at once, and only while it is open', async () => {
+    const { manager } = setup();
+    const out = replyTo(inbound(), 'answer');
+    const sent: unknown[] = [];
+    const channel = Object.assign(new MemoryChannel(), { sendNow: (one: unknown) => void sent.push(one) });
+    expect(manager.sendNow(out)).toBe(false);
+    await manager.start(channel, { name: 'memory' });
+    expect([manager.sendNow(out), sent]).toEqual([true, [out]]);
+    await manager.stop();
+    expect(manager.sendNow(out)).toBe(false);
+
+    await manager.start(new MemoryChannel(), { name: 'memory' });
+    expect(manager.sendNow(out)).toBe(false);
+    await manager.stop();
+    expect(sent).toEqual([out]);
+  });
+
   test('manager - startTyping is shown until disposed, and is nothing without a connection', async () => {
     const { manager } = setup();
     const channel = new MemoryChannel();

@@ -81,15 +81,18 @@ export class DatasetChannel implements Channel {
     }
   }
 
-  send({ target, reply }: OutboundMessage): Promise<SendReceipt> {
-    const asked = this.#take(target);
-    if (asked) {
-      const { at, begunAt = at, firstAt } = asked;
-      const now = performance.now();
-      const firstTokenMs = firstAt === undefined ? null : firstAt - at;
-      asked.resolve({ reply, queueMs: begunAt - at, firstTokenMs, totalMs: now - at });
-    }
+  send(out: OutboundMessage): Promise<SendReceipt> {
+    this.sendNow(out);
     return Promise.resolve(NO_SENDS);
+  }
+
+  sendNow({ target, reply }: OutboundMessage): void {
+    const asked = this.#take(target);
+    if (!asked) return;
+    const { at, begunAt = at, firstAt } = asked;
+    const now = performance.now();
+    const firstTokenMs = firstAt === undefined ? null : firstAt - at;
+    asked.resolve({ reply, queueMs: begunAt - at, firstTokenMs, totalMs: now - at });
   }
 
   sendError({ target, error }: OutboundError): Promise<void> {

@@ -45,6 +45,11 @@ export interface Channel {
   /** Resolves when open. Rejects with `retryable: false` (or a configuration code) when no retry can mend it. */
   connect(ctx: ChannelContext): Promise<void>;
   send(out: OutboundMessage, options: SendOptions): Promise<SendReceipt>;
+  /**
+   * As `send`, for a channel inside the process: all is done when it returns, and nothing can be edited later. A throw is a rejection. The
+   * host prefers it: a promise for each reply is a detour on the hot path.
+   */
+  sendNow?(out: OutboundMessage): void;
   sendError(error: OutboundError, options: SendOptions): Promise<void>;
   /** Present when the network has edits, so that text can be streamed by editing. */
   edit?(receipt: SendReceipt, out: OutboundMessage): Promise<void>;

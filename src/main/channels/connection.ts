@@ -167,6 +167,13 @@ export class Connection {
       : Promise.reject(closedError(this.#options.name));
   }
 
+  /** As `send`, but without a promise where the channel needs none; false where it does, and nothing was done. */
+  sendNow(out: OutboundMessage): boolean {
+    if (this.#session?.open !== true || !this.channel.sendNow) return false;
+    this.channel.sendNow(out);
+    return true;
+  }
+
   sendError(out: OutboundError, options: SendOptions): Promise<void> {
     return this.#session?.open === true
       ? this.channel.sendError(out, options)

@@ -188,6 +188,11 @@ export class ChannelManager {
     return this.#connection?.send(out, options) ?? Promise.reject(this.#closedError());
   }
 
+  /** Sends a reply without a promise where the channel has `sendNow`; false where it has not, or is not open: then `send` is to be called. */
+  sendNow(out: OutboundMessage): boolean {
+    return this.#connection?.sendNow(out) ?? false;
+  }
+
   /** Tells a sender what became of a message, under the same conditions as `send`. */
   sendError(out: OutboundError, options: SendOptions): Promise<void> {
     return this.#connection?.sendError(out, options) ?? Promise.reject(this.#closedError());

@@ -9,6 +9,7 @@ import {
   ERRORS,
   type InboundMessage,
   OrreryError,
+  type OutboundMessage,
   type QueueMode,
   codeOf,
 } from '../../protocol/index.ts';
@@ -259,11 +260,14 @@ export class HostedChannels implements ChannelManagers, ChannelHost {
       if (!hosted.isRemoved) return;
       throw new OrreryError('ORRERY_UNDELIVERABLE', `The channel "${manager.name}" was taken out of the configuration`);
     };
+    const send = async (out: OutboundMessage, key: string): Promise<void> => {
+      await manager.send(out, { key, signal });
+    };
     const origin: Origin = {
       book: new OriginBook(),
-      reply: async (out, key) => {
+      reply: (out, key) => {
         sent();
-        await manager.send(out, { key, signal });
+        return manager.sendNow(out) ? undefined : send(out, key);
       },
       error: async (out, key) => {
         sent();
