@@ -1,8 +1,8 @@
 /** Owns how a case is put to an agent, message by message in one session, and how a judge is asked about a reply. */
-import type { OrreryError } from '../../protocol/index.ts';
+import type { OrreryError, TurnContext } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
 import { type SuiteCase, inputOf } from './cases.ts';
-import type { DatasetChannel } from './dataset-channel.ts';
+import type { Answer, DatasetChannel } from './dataset-channel.ts';
 import type { BenchResult } from './results.ts';
 
 /** One result that the run wants. */
@@ -28,42 +28,52 @@ export interface Outcome {
 
 let sessions = 0;
 
+/** One turn brings all its history, and then no session is kept. */
+const NO_HISTORY: TurnContext = { mode: 'replace', messages: [] };
+
 /** Asks an agent one case. Rejects with what became of its first message that failed. */
 export async function converse(channel: DatasetChannel, work: Work, stream: boolean): Promise<Outcome> {
   const { agent, one, repeat, seed } = work;
-  const { turns, context } = one;
   const startedAt = Date.now();
   // Never one that was used before: a case that is asked again must not find its first try.
   const session = String((sessions += 1));
   const metadata = { caseId: one.id, repeat: String(repeat), seed: String(seed) };
-  // One turn brings all its history, and then no session is kept; several need theirs.
-  const mode = turns.length > 1 ? 'append' : 'replace';
-  const outputs: string[] = [];
-  const usage = { input: 0, output: 0 };
-  let calls = 0;
-  let latencyMs: BenchResult['latencyMs'] = { queue: 0, firstToken: null, total: 0 };
-  for (const [i, text] of turns.entries()) {
-    const hasContext = i === 0 && (mode === 'replace' || context.length > 0);
-    const answer = await channel.ask({
-      agent,
-      session,
-      text,
-      metadata,
-      stream,
-      ...(hasContext ? { context: { mode, messages: context } } : {}),
-    });
-    const { reply, queueMs, firstTokenMs, totalMs } = answer;
-    outputs.push(reply.message.content);
-    usage.input += reply.usage.inputTokens;
-    usage.output += reply.usage.outputTokens;
-    calls += reply.steps;
-    latencyMs = {
-      queue: i === 0 ? milliseconds(queueMs) : latencyMs.queue,
-      firstToken: firstTokenMs === null ? null : milliseconds(firstTokenMs),
-      total: milliseconds(latencyMs.total + totalMs),
-    };
+  const answers: Answer[] = [];
+  for (const text of one.turns) {
+    const context = answers.length === 0 ? contextOf(one) : undefined;
+    answers.push(await channel.ask({ agent, session, text, context, metadata, stream }));
   }
-  return { output: outputs.at(-1) ?? '', outputs, usage: calls > 0 ? usage : undefined, latencyMs, startedAt };
+  return outcomeOf(answers, startedAt);
+}
+
+/** Said before a case's first message. Several messages need their session, and what comes before them is added to it. */
+function contextOf({ turns, context }: SuiteCase): TurnContext | undefined {
+  if (turns.length > 1) return context.length > 0 ? { mode: 'append', messages: context } : undefined;
+  return context.length > 0 ? { mode: 'replace', messages: context } : NO_HISTORY;
+}
+
+function outcomeOf(answers: readonly Answer[], startedAt: number): Outcome {
+  const outputs: string[] = [];
+  let [input, output, calls, total] = [0, 0, 0, 0];
+  for (const { reply, totalMs } of answers) {
+    outputs.push(reply.message.content);
+    input += reply.usage.inputTokens;
+    output += reply.usage.outputTokens;
+    calls += reply.steps;
+    total += totalMs;
+  }
+  const firstTokenMs = answers.at(-1)?.firstTokenMs ?? null;
+  return {
+    output: outputs.at(-1) ?? '',
+    outputs,
+    usage: calls > 0 ? { input, output } : undefined,
+    latencyMs: {
+      queue: milliseconds(answers[0]?.queueMs ?? 0),
+      firstToken: firstTokenMs === null ? null : milliseconds(firstTokenMs),
+      total: milliseconds(total),
+    },
+    startedAt,
+  };
 }
 
 /** What is written of a case that got no reply. */
@@ -93,7 +103,7 @@ export async function judge(
     text: judgePrompt(one, output),
     metadata: { caseId: one.id, repeat: String(repeat) },
     stream: false,
-    context: { mode: 'replace', messages: [] },
+    context: NO_HISTORY,
   });
   const { message, usage } = answer.reply;
   return { text: message.content, tokens: usage.inputTokens + usage.outputTokens };

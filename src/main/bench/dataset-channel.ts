@@ -23,7 +23,7 @@ export interface Question {
   /** The session, below the channel's name. */
   readonly session: string;
   readonly text: string;
-  readonly context?: TurnContext;
+  readonly context: TurnContext | undefined;
   readonly metadata: Readonly<Record<string, string>>;
   /** Whether the first text is to be timed. */
   readonly stream: boolean;

@@ -18,38 +18,47 @@ export interface FinishingOptions {
 }
 
 interface Counted {
-  input: number;
-  output: number;
-  exact: boolean;
+  readonly input: number;
+  readonly output: number;
+  readonly exact: boolean;
 }
+
+const NO_SCORES: ScoreOutcome['scores'] = {};
 
 /** Scores, counts and appends a batch; resolves with its results once the ledger has them. */
 export async function finishBatch(
   { scoring, tokens, ledger, agents, prices }: FinishingOptions,
   batch: readonly Finished[],
 ): Promise<readonly BenchResult[]> {
-  const answered = batch.filter(({ outcome }) => !outcome.error);
-  const [scored, counts] = await Promise.all([scoring.score(answered.map(jobOf)), countBatch(tokens, agents, batch)]);
-  const outcomes = new Map(answered.map((finished, i) => [finished, scored[i]]));
-  const results = batch.map((finished, i) => {
+  const jobs: ScoreJob[] = [];
+  for (const finished of batch) if (!finished.outcome.error) jobs.push(jobOf(finished));
+  const [scored, counts] = await Promise.all([scoring.score(jobs), countBatch(tokens, agents, batch)]);
+  const results: BenchResult[] = [];
+  // What failed has no outcome of the scorers.
+  let next = 0;
+  for (const [i, finished] of batch.entries()) {
+    const outcome = finished.outcome.error ? undefined : scored[next++];
     const counted = counts[i] ?? { input: 0, output: 0, exact: false };
-    return resultOf(finished, outcomes.get(finished), counted, prices.get(finished.work.agent));
-  });
+    results.push(resultOf(finished, outcome, counted, prices.get(finished.work.agent)));
+  }
   await ledger.append(results);
   return results;
 }
 
+/** Keys that a case does not have are not there: each one would be written and read again on its way to the thread. */
 function jobOf({ work, outcome, verdicts }: Finished): ScoreJob {
-  const { id, expected, tags, metadata } = work.one;
-  return {
-    id,
-    input: inputOf(work.one),
+  const { one } = work;
+  const { expected, tags, metadata } = one;
+  const job: { -readonly [K in keyof ScoreJob]: ScoreJob[K] } = {
+    id: one.id,
+    input: inputOf(one),
     output: outcome.output,
-    ...(expected === undefined ? {} : { expected }),
-    ...(tags === undefined ? {} : { tags }),
-    ...(metadata === undefined ? {} : { metadata }),
-    ...(Object.keys(verdicts).length === 0 ? {} : { verdicts }),
   };
+  if (expected !== undefined) job.expected = expected;
+  if (tags !== undefined) job.tags = tags;
+  if (metadata !== undefined) job.metadata = metadata;
+  if (verdicts !== undefined) job.verdicts = verdicts;
+  return job;
 }
 
 function resultOf(
@@ -61,23 +70,21 @@ function resultOf(
   const { one, agent, repeat } = work;
   const { id: caseId, expected, tags, metadata } = one;
   const { output, usage, latencyMs, startedAt } = outcome;
-  const scores = scored?.scores ?? {};
+  const scores = scored?.scores ?? NO_SCORES;
   const failure = judgeError ?? scored?.error;
   const error =
     outcome.error ??
     (failure === undefined ? undefined : { code: failure.code ?? 'ORRERY_INTERNAL', message: failure.message });
-  const tokens = {
-    ...counted,
-    ...(usage === undefined ? {} : { providerInput: usage.input, providerOutput: usage.output }),
-  };
+  const { input, output: written, exact } = counted;
+  const tokens = { input, output: written, exact, providerInput: usage?.input, providerOutput: usage?.output };
   return {
     caseId,
     agent,
     repeat,
     input: cutText(inputOf(one), MAX_INPUT_CHARS),
-    ...(expected === undefined ? {} : { expected }),
-    ...(tags === undefined ? {} : { tags }),
-    ...(metadata === undefined ? {} : { metadata }),
+    expected,
+    tags,
+    metadata,
     output,
     scores,
     // The mean of some of the scorers would be another measure than the other cases'.
@@ -85,9 +92,27 @@ function resultOf(
     tokens,
     cost: costOf(tokens, price),
     latencyMs,
-    startedAt: new Date(startedAt).toISOString(),
-    ...(error === undefined ? {} : { error }),
+    startedAt: isoOf(startedAt),
+    error,
   };
+}
+
+let lastMs = Number.NaN;
+let lastIso = '';
+
+/** ISO 8601. Many cases start in one millisecond, and the text of a time costs as much as all else of a result. */
+function isoOf(ms: number): string {
+  if (ms !== lastMs) {
+    lastMs = ms;
+    lastIso = new Date(ms).toISOString();
+  }
+  return lastIso;
+}
+
+/** What is counted with one tokenizer: texts, and whose they are, in one order. */
+interface Countable {
+  readonly texts: string[];
+  readonly owners: number[];
 }
 
 /** One call for each model: what is counted together is counted on the pool's threads in one step. */
@@ -96,27 +121,30 @@ async function countBatch(
   agents: Readonly<Record<string, ResolvedAgent>>,
   batch: readonly Finished[],
 ): Promise<readonly Counted[]> {
-  const counts = batch.map((): Counted => ({ input: 0, output: 0, exact: true }));
-  const texts = new Map<string, { text: string; owner: number; side: 'input' | 'output' }[]>();
+  const models = new Map<string, Countable>();
   for (const [owner, { work, outcome }] of batch.entries()) {
     const agent = agents[work.agent];
     const model = (agent && modelOf(agent)) ?? '';
-    let list = texts.get(model);
-    if (!list) texts.set(model, (list = []));
-    for (const { content } of work.one.context) list.push({ text: content, owner, side: 'input' });
-    for (const text of work.one.turns) list.push({ text, owner, side: 'input' });
-    for (const text of outcome.outputs) list.push({ text, owner, side: 'output' });
+    let countable = models.get(model);
+    if (!countable) models.set(model, (countable = { texts: [], owners: [] }));
+    const { texts, owners } = countable;
+    owners.push(owner);
+    for (const { content } of work.one.context) texts.push(content);
+    texts.push(...work.one.turns, ...outcome.outputs);
   }
-  for (const [model, list] of texts) {
-    const found = await tokens.count(
-      list.map(({ text }) => text),
-      model === '' ? {} : { model },
-    );
-    for (const [i, { owner, side }] of list.entries()) {
-      const counted = counts[owner];
-      if (!counted) continue;
-      counted[side] += found.counts[i] ?? 0;
-      counted.exact &&= found.exact;
+  const counts: Counted[] = [];
+  for (const [model, { texts, owners }] of models) {
+    const { counts: found, exact } = await tokens.count(texts, model === '' ? {} : { model });
+    let at = 0;
+    const take = (places: number): number => {
+      let sum = 0;
+      for (const end = at + places; at < end; at++) sum += found[at] ?? 0;
+      return sum;
+    };
+    for (const owner of owners) {
+      const { one } = batch[owner]!.work;
+      const input = take(one.context.length + one.turns.length);
+      counts[owner] = { input, output: take(batch[owner]!.outcome.outputs.length), exact };
     }
   }
   return counts;

@@ -45,10 +45,15 @@ export class Gate {
     return this.#running;
   }
 
-  /**
-   * Resolves to the tokens that were estimated for the question once it may be put, its place being taken; to undefined as soon as
-   * `isOver` says so.
-   */
+  /** Takes a place at once: returns the tokens that the question is estimated to take, or undefined where there is no place now. */
+  tryEnter(lane: Lane): number | undefined {
+    if (lane.running >= lane.concurrency || this.#running >= this.#total) return undefined;
+    if (!lane.limiter.isLimited) return this.#take(lane, 0);
+    const now = performance.now();
+    return lane.limiter.waitMs(now) === 0 ? this.#take(lane, now) : undefined;
+  }
+
+  /** As {@link tryEnter}, but waits for a place; resolves to undefined as soon as `isOver` says so. */
   async enter(lane: Lane, isOver: () => boolean, hasRoom: () => boolean = () => true): Promise<number | undefined> {
     for (;;) {
       if (isOver()) return undefined;
@@ -58,13 +63,15 @@ export class Gate {
       }
       const now = performance.now();
       const waitMs = lane.limiter.waitMs(now);
-      if (waitMs === 0) {
-        lane.running += 1;
-        this.#running += 1;
-        return lane.limiter.take(now);
-      }
+      if (waitMs === 0) return this.#take(lane, now);
       await sleep(Math.min(waitMs, LOOK_MS));
     }
+  }
+
+  #take(lane: Lane, now: number): number {
+    lane.running += 1;
+    this.#running += 1;
+    return lane.limiter.take(now);
   }
 
   leave(lane: Lane): void {

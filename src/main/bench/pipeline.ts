@@ -18,8 +18,8 @@ import type { BenchResult } from './results.ts';
 export interface Finished {
   readonly work: Work;
   readonly outcome: Outcome;
-  /** Replies of the judges, by the scorer's name. */
-  readonly verdicts: Readonly<Record<string, string>>;
+  /** Replies of the judges, by the scorer's name; absent where none was asked. */
+  readonly verdicts?: Readonly<Record<string, string>>;
   readonly judgeError?: OrreryError;
 }
 
@@ -109,7 +109,9 @@ export class Pipeline {
           for (let repeat = 0; repeat < repeats; repeat++) {
             const work = { agent: lane.agent, one, repeat, seed: seed + repeat };
             if (isDone(work)) continue;
-            const estimate = await this.#gate.enter(lane, isOver, hasRoom);
+            // Replies come many at a time, and leave as many places: only the first question after them has to wait.
+            const now = isOver() || !hasRoom() ? undefined : this.#gate.tryEnter(lane);
+            const estimate = now ?? (await this.#gate.enter(lane, isOver, hasRoom));
             if (estimate === undefined) return;
             void this.#ask(lane, work, estimate);
           }
@@ -135,7 +137,7 @@ export class Pipeline {
       this.#finishing += 1;
     }
     this.#gate.leave(lane);
-    if (outcome) await this.#judge(work, outcome);
+    if (outcome) this.#judge(work, outcome);
   }
 
   /** The result of a case that failed; undefined where it has none. */
@@ -149,12 +151,14 @@ export class Pipeline {
     return failedOutcome(error, startedAt, performance.now() - began);
   }
 
-  async #judge(work: Work, outcome: Outcome): Promise<void> {
+  #judge(work: Work, outcome: Outcome): void {
+    if (this.#options.judges.length > 0 && !outcome.error) void this.#askJudges(work, outcome);
+    else this.#push({ work, outcome });
+  }
+
+  /** Never rejects. */
+  async #askJudges(work: Work, outcome: Outcome): Promise<void> {
     const { judges } = this.#options;
-    if (judges.length === 0 || outcome.error) {
-      this.#push({ work, outcome, verdicts: {} });
-      return;
-    }
     const verdicts: Record<string, string> = {};
     let judgeError: OrreryError | undefined;
     await Promise.all(

@@ -29,6 +29,11 @@ export class RateLimiter {
     this.#tokens = limits.tpm === undefined ? Infinity : limits.tpm / 2;
   }
 
+  /** Whether there is any limit: without one no clock need be read. */
+  get isLimited(): boolean {
+    return this.#limits.rpm !== undefined || this.#limits.tpm !== undefined;
+  }
+
   /** Milliseconds until a request may start; 0 for now. */
   waitMs(now: number): number {
     const { tpm } = this.#limits;

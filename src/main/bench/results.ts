@@ -12,8 +12,8 @@ export interface BenchResult {
   /** The user's last message, at most 2,000 characters of it. */
   readonly input: string;
   readonly expected?: unknown;
-  readonly tags?: readonly string[];
-  readonly metadata?: Readonly<Record<string, unknown>>;
+  readonly tags?: readonly string[] | undefined;
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined;
   readonly output: string;
   readonly scores: Readonly<Record<string, Score>>;
   /** The mean of the scores; null where there are none. */
@@ -24,8 +24,8 @@ export interface BenchResult {
     /** False: an estimate, because the model has no public tokenizer. */
     readonly exact: boolean;
     /** As the provider reported them; absent for agents that call no model. */
-    readonly providerInput?: number;
-    readonly providerOutput?: number;
+    readonly providerInput?: number | undefined;
+    readonly providerOutput?: number | undefined;
   };
   /** US dollars; null without a price. */
   readonly cost: number | null;
@@ -39,7 +39,7 @@ export interface BenchResult {
   };
   /** ISO 8601. */
   readonly startedAt: string;
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error?: { readonly code: string; readonly message: string } | undefined;
 }
 
 export const MAX_INPUT_CHARS = 2_000;
@@ -53,6 +53,11 @@ export function cutText(text: string, chars: number): string {
 
 /** The mean of the scores; null where there are none. */
 export function meanOf(scores: Readonly<Record<string, Score>>): number | null {
-  const all = Object.values(scores);
-  return all.length === 0 ? null : all.reduce((sum, { score }) => sum + score, 0) / all.length;
+  let sum = 0;
+  let count = 0;
+  for (const { score } of Object.values(scores)) {
+    sum += score;
+    count += 1;
+  }
+  return count === 0 ? null : sum / count;
 }
