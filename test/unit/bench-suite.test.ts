@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SuiteCase, caseOf, formatOf } from '../../src/main/bench/cases.ts';
@@ -43,6 +45,24 @@ describe('suites of JSONL', () => {
       ['1', 'a'],
       ['2', 'ä'],
     ]);
+  });
+
+  it('lines - are read alike whether or not a chunk of the file ends within them, with a mark at any of them', async () => {
+    const texts = Array.from({ length: 700 }, (_, i) => 'äöü€😀'.repeat(i % 40) + i);
+    const lines = texts.map((input, i) => `${i % 3 === 0 ? '\u{FEFF}' : ''}${JSON.stringify({ input })}`);
+    const path = directory.write('s.jsonl', lines.join('\n'));
+    const cases = await read(path);
+    expect(cases.map(({ turns }) => turns[0])).toEqual(texts);
+    expect(cases.map(({ id }) => id)).toEqual(texts.map((_, i) => String(i + 1)));
+  });
+
+  it('a line that is no UTF-8 - is named, wherever in the file it stands', async () => {
+    const good = `${JSON.stringify({ input: 'ä'.repeat(100) })}\n`;
+    for (const before of [0, 3, 400]) {
+      const path = join(directory.path, `s${before}.jsonl`);
+      writeFileSync(path, Buffer.concat([Buffer.from(good.repeat(before)), Buffer.of(0xff, 10), Buffer.from(good)]));
+      await expect(open(path)).rejects.toThrow(`${path}:${before + 1}: expected UTF-8`);
+    }
   });
 
   it('messages - are turns after the last scripted reply, and context up to it', async () => {

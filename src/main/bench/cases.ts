@@ -31,6 +31,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 const LETTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZ';
 const OWN_KEYS = new Set(['id', 'input', 'messages', 'expected', 'tags', 'metadata']);
+const NO_CONTEXT: SuiteCase['context'] = [];
 const ROLES = new Set<unknown>(['system', 'user', 'assistant']);
 
 /** Tells by its keys what a suite's first record is. Throws `ORRERY_BENCH_INVALID` when it is none of what is read. */
@@ -68,9 +69,9 @@ export function inputOf({ turns }: SuiteCase): string {
 }
 
 function own(fields: Fields, where: string, number: number): SuiteCase {
-  const unknown = Object.keys(fields).find((key) => !OWN_KEYS.has(key));
-  if (unknown !== undefined) {
-    throw invalid(`${where}: expected only ${[...OWN_KEYS].join(', ')}; got \`${unknown}\``, {
+  for (const key in fields) {
+    if (OWN_KEYS.has(key)) continue;
+    throw invalid(`${where}: expected only ${[...OWN_KEYS].join(', ')}; got \`${key}\``, {
       hint: 'Further facts of a case go under `metadata`.',
     });
   }
@@ -81,13 +82,16 @@ function own(fields: Fields, where: string, number: number): SuiteCase {
     );
   }
   if (metadata !== undefined) fieldsOf(metadata, `${where}: metadata`);
-  return {
-    id: idOf(fields['id'], where, number),
-    ...(input === undefined ? conversation(messages, where) : { turns: [text(input, where, 'input')], context: [] }),
-    ...(expected === undefined ? {} : { expected }),
-    ...(tags === undefined ? {} : { tags: textsOf(tags, where, 'tags') }),
-    ...(metadata === undefined ? {} : { metadata: metadata as Fields }),
-  };
+  const id = idOf(fields['id'], where, number);
+  // Not spread together: each case comes by here, and the keys that it has not are most of them.
+  const one: { -readonly [K in keyof SuiteCase]: SuiteCase[K] } =
+    input === undefined
+      ? { id, ...conversation(messages, where) }
+      : { id, turns: [text(input, where, 'input')], context: NO_CONTEXT };
+  if (expected !== undefined) one.expected = expected;
+  if (tags !== undefined) one.tags = textsOf(tags, where, 'tags');
+  if (metadata !== undefined) one.metadata = metadata as Fields;
+  return one;
 }
 
 /** What comes up to the last scripted reply is context; the user's messages after it are turns. */

@@ -17,40 +17,62 @@ const CHUNK_BYTES = 16_384;
 /** Records of CSV that are handed on together. */
 const CSV_BATCH = 64;
 const NEWLINE = 10;
+const BYTE_ORDER_MARK = 0xfeff;
+const DECODER = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 /** Reads records in batches, as many as a chunk of the file holds. Throws `ORRERY_BENCH_INVALID` with the place. */
 export function readRecords(path: string): AsyncIterable<readonly SuiteRecord[]> {
   return path.toLowerCase().endsWith('.csv') ? readCsv(path) : readJsonLines(path);
 }
 
-/** Reads whole lines in batches; a last line without an end counts. `lines` are numbered from 1. */
-export async function* readLines(
-  path: string,
-): AsyncGenerator<readonly { readonly number: number; readonly text: string }[]> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
+/** A line of a file, numbered from 1. */
+export interface Line {
+  readonly number: number;
+  readonly text: string;
+}
+
+/** Reads whole lines in batches; a last line without an end counts. Throws `ORRERY_BENCH_INVALID` at a line that is no UTF-8. */
+export async function* readLines(path: string): AsyncGenerator<readonly Line[]> {
   let rest: Buffer = Buffer.alloc(0);
-  let number = 0;
-  const decode = (bytes: Buffer): { number: number; text: string } => {
-    number += 1;
-    try {
-      return { number, text: decoder.decode(bytes) };
-    } catch (error) {
-      throw invalid(`${path}:${number}: expected UTF-8`, { cause: error });
-    }
+  let count = 0;
+  const linesOf = (bytes: Buffer): readonly Line[] => {
+    const lines = decode(bytes, path, count).map((text, i) => ({ number: count + i + 1, text: withoutMark(text) }));
+    count += lines.length;
+    return lines;
   };
   for await (const chunk of createReadStream(path, { highWaterMark: CHUNK_BYTES })) {
     const bytes = rest.length === 0 ? (chunk as Buffer) : Buffer.concat([rest, chunk as Buffer]);
-    const lines: { number: number; text: string }[] = [];
-    let from = 0;
-    for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, from)) {
-      lines.push(decode(bytes.subarray(from, at)));
-      from = at + 1;
-    }
-    rest = bytes.subarray(from);
-    if (rest.length > MAX_LINE_BYTES) throw invalid(`${path}:${number + 1}: expected lines of at most 64 MiB`);
-    if (lines.length > 0) yield lines;
+    const end = bytes.lastIndexOf(NEWLINE);
+    rest = bytes.subarray(end + 1);
+    if (rest.length > MAX_LINE_BYTES) throw invalid(`${path}:${count + 1}: expected lines of at most 64 MiB`);
+    if (end >= 0) yield linesOf(bytes.subarray(0, end));
   }
-  if (rest.length > 0) yield [decode(rest)];
+  if (rest.length > 0) yield linesOf(rest);
+}
+
+/** Decodes lines in one step: no byte of a longer UTF-8 sequence is a newline. Only to find the line that is wrong it goes line by line. */
+function decode(bytes: Buffer, path: string, before: number): readonly string[] {
+  try {
+    return DECODER.decode(bytes).split('\n');
+  } catch {
+    const lines: string[] = [];
+    for (let from = 0; from <= bytes.length;) {
+      const at = bytes.indexOf(NEWLINE, from);
+      const end = at < 0 ? bytes.length : at;
+      try {
+        lines.push(DECODER.decode(bytes.subarray(from, end)));
+      } catch (error) {
+        throw invalid(`${path}:${before + lines.length + 1}: expected UTF-8`, { cause: error });
+      }
+      from = end + 1;
+    }
+    return lines;
+  }
+}
+
+/** Files that were put together may have a byte order mark at any of their lines. */
+function withoutMark(text: string): string {
+  return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text;
 }
 
 async function* readJsonLines(path: string): AsyncGenerator<readonly SuiteRecord[]> {
