@@ -59,12 +59,15 @@ const CUT_OFF: ReadonlySet<string> = new Set([
 /** The agent answers nothing any more. */
 const GONE: ReadonlySet<string> = new Set(['ORRERY_AGENT_STOPPED', 'ORRERY_AGENT_ESCALATED']);
 
+/** Characters of the replies that are judged together. */
+const MAX_BATCH_CHARS = 262_144;
+
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #gate: Gate;
   /** Results on their way to the ledger. */
   #finishing = 0;
-  #queue: Finished[] = [];
+  readonly #queue: Finished[] = [];
   #batches = 0;
   #stopped: StopReason | undefined;
   #isCut = false;
@@ -201,8 +204,7 @@ export class Pipeline {
   #pump(): void {
     const { batches, batchSize } = this.#options;
     while (this.#batches < batches && this.#queue.length > 0) {
-      const batch = this.#queue.slice(0, batchSize);
-      this.#queue = this.#queue.slice(batchSize);
+      const batch = this.#queue.splice(0, batchLength(this.#queue, batchSize));
       this.#batches += 1;
       void this.#finish(batch);
     }
@@ -228,6 +230,16 @@ export class Pipeline {
     this.#failure ??= asOrreryError(error, 'ORRERY_INTERNAL');
     this.#gate.wake();
   }
+}
+
+/** How many of those that wait are judged together: so many at most, and of long replies fewer, since main packs and writes all of them at once. */
+function batchLength(queue: readonly Finished[], most: number): number {
+  let chars = 0;
+  for (const [count, { outcome }] of queue.entries()) {
+    chars += outcome.output.length;
+    if (count === most || (chars > MAX_BATCH_CHARS && count > 0)) return count;
+  }
+  return queue.length;
 }
 
 /** Characters stand in for tokens that nobody counted: four of them. */

@@ -12,7 +12,8 @@ const ENTRY = new URL(`../../worker/scorers/pool-entry.${EXTENSION}`, import.met
 /** For one call; a batch that takes longer is judged case by case. */
 export const DEFAULT_SCORER_TIMEOUT_MS = 10_000;
 const MAX_THREADS = 4;
-const PLAIN_BATCH = 64;
+/** Two messages and a write of the file are the same work for many cases as for few. */
+const PLAIN_BATCH = 256;
 const SLOW_BATCH = 8;
 
 export interface ScoringOptions {
