@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type SuiteCase, caseOf, formatOf } from '../../src/main/bench/cases.ts';
 import { randomOf, select, selectedSize } from '../../src/main/bench/selection.ts';
-import { type Suite, openSuite } from '../../src/main/bench/suite.ts';
+import { type CaseBatch, type Suite, openSuite } from '../../src/main/bench/suite.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 let directory: TemporaryDirectory;
@@ -18,10 +18,10 @@ function open(path: string, tags: readonly string[] = [], most?: number): Promis
   return openSuite(path, { spool, tags, ...(most === undefined ? {} : { most }) });
 }
 
-async function all(batches: AsyncIterable<readonly SuiteCase[]>): Promise<SuiteCase[]> {
-  const cases: SuiteCase[] = [];
-  for await (const batch of batches) cases.push(...batch);
-  return cases;
+async function all(batches: AsyncIterable<CaseBatch>): Promise<SuiteCase[]> {
+  const all: SuiteCase[] = [];
+  for await (const { cases } of batches) all.push(...cases);
+  return all;
 }
 
 const read = async (path: string): Promise<SuiteCase[]> => all((await open(path)).read());

@@ -3,16 +3,17 @@
  *
  *   suite -> gate (concurrency, rates) -> host -> judges -> scorers and tokens -> ledger
  *
- * Each agent reads the suite for itself, so that a slow one holds up nobody. What a case does to its thread is the host's to judge: the
+ * Agents share what was read of the suite, and a slow one holds up nobody. What a case does to its thread is the host's to judge: the
  * cases beside it are run again there, and only the guilty one's answer is the error.
  */
 import { OrreryError, asOrreryError } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
 import { type Outcome, type Work, converse, failedOutcome, judge } from './asking.ts';
-import type { SuiteCase } from './cases.ts';
 import type { DatasetChannel } from './dataset-channel.ts';
 import { Gate, type Lane } from './lane.ts';
 import type { BenchResult } from './results.ts';
+import { SharedCases } from './shared-cases.ts';
+import type { CaseBatch } from './suite.ts';
 
 /** A case that an agent is done with, on its way to its result. */
 export interface Finished {
@@ -32,8 +33,8 @@ export interface PipelineOptions {
   readonly repeats: number;
   readonly seed: number;
   readonly judges: readonly Extract<ScorerSpec, { kind: 'judge' }>[];
-  /** Reads the run's cases from the start. */
-  readonly cases: () => AsyncIterable<readonly SuiteCase[]>;
+  /** Reads the run's cases from the start; at each call the same. */
+  readonly cases: () => AsyncIterable<CaseBatch>;
   readonly isDone: (work: Work) => boolean;
   /** Judges and writes down; resolves with the results in the order given. */
   readonly finish: (batch: readonly Finished[]) => Promise<readonly BenchResult[]>;
@@ -65,6 +66,7 @@ const MAX_BATCH_CHARS = 262_144;
 export class Pipeline {
   readonly #options: PipelineOptions;
   readonly #gate: Gate;
+  readonly #cases: SharedCases;
   /** Results on their way to the ledger. */
   #finishing = 0;
   readonly #queue: Finished[] = [];
@@ -76,6 +78,7 @@ export class Pipeline {
   constructor(options: PipelineOptions) {
     this.#options = options;
     this.#gate = new Gate(options.concurrency);
+    this.#cases = new SharedCases(options.cases);
   }
 
   /** Runs until all is done, or after a stop until what was under way is. Rejects when results cannot be written. */
@@ -103,12 +106,13 @@ export class Pipeline {
   }
 
   async #feed(lane: Lane): Promise<void> {
-    const { cases, repeats, seed, isDone, concurrency, backlog } = this.#options;
+    const { repeats, seed, isDone, concurrency, backlog } = this.#options;
     const isOver = (): boolean => this.#isOver || lane.isClosed;
     const hasRoom = (): boolean => this.#finishing < concurrency + backlog;
     try {
-      for await (const batch of cases()) {
-        for (const one of batch) {
+      for await (const { cases } of this.#cases.read()) {
+        if (isOver()) return;
+        for (const one of cases) {
           for (let repeat = 0; repeat < repeats; repeat++) {
             const work = { agent: lane.agent, one, repeat, seed: seed + repeat };
             if (isDone(work)) continue;

@@ -8,6 +8,8 @@ import { invalid } from './errors.ts';
 export interface SuiteRecord {
   readonly where: string;
   readonly value: unknown;
+  /** Characters that it took in the file, as far as they hold anything. */
+  readonly chars: number;
 }
 
 /** Bytes of one line: beyond that it is taken for a file that is no JSONL. */
@@ -82,7 +84,7 @@ async function* readJsonLines(path: string): AsyncGenerator<readonly SuiteRecord
       if (text.trim() === '') continue;
       const where = `${path}:${number}`;
       try {
-        records.push({ where, value: JSON.parse(text) });
+        records.push({ where, value: JSON.parse(text), chars: text.length });
       } catch (error) {
         throw invalid(`${where}: expected one JSON object a line (${messageOf(error)})`, { cause: error });
       }
@@ -104,7 +106,8 @@ async function* readCsv(path: string): AsyncGenerator<readonly SuiteRecord[]> {
         heads = isMmlu ? MMLU_COLUMNS : record.map((head) => head.trim());
         if (!isMmlu) continue;
       }
-      batch.push({ where, value: fieldsOf(heads, record) });
+      const chars = record.reduce((sum, cell) => sum + cell.length, 0);
+      batch.push({ where, value: fieldsOf(heads, record), chars });
       if (batch.length < CSV_BATCH) continue;
       yield batch;
       batch = [];

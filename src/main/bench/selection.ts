@@ -1,6 +1,5 @@
 /** Owns which cases of a suite a run takes: by tag, by a sample of a seed, and the first so many. It holds nothing of them. */
-import type { Suite } from './suite.ts';
-import { hasTag } from './suite.ts';
+import { type CaseBatch, type Suite, hasTag } from './suite.ts';
 import type { SuiteCase } from './cases.ts';
 
 export interface Selection {
@@ -21,13 +20,13 @@ export function selectedSize({ tagged }: Pick<Suite, 'tagged'>, { sample, limit 
  * Reads the selected cases, in the suite's order and in batches. The same seed always takes the same cases: each is taken with the
  * odds of those that are still wanted among those that still come (Knuth's algorithm S), so that no list is kept.
  */
-export async function* select(suite: Suite, selection: Selection): AsyncGenerator<readonly SuiteCase[]> {
+export async function* select(suite: Suite, selection: Selection): AsyncGenerator<CaseBatch> {
   const { tags, sample, seed } = selection;
   const random = randomOf(seed);
   let coming = suite.tagged;
   let wanted = Math.min(sample ?? coming, coming);
   let left = selectedSize(suite, selection);
-  for await (const cases of suite.read()) {
+  for await (const { cases, chars } of suite.read()) {
     const taken: SuiteCase[] = [];
     for (const one of cases) {
       if (!hasTag(one, tags)) continue;
@@ -39,7 +38,7 @@ export async function* select(suite: Suite, selection: Selection): AsyncGenerato
       left -= 1;
       taken.push(one);
     }
-    if (taken.length > 0) yield taken;
+    if (taken.length > 0) yield { cases: taken, chars };
     if (left === 0) return;
   }
 }

@@ -22,6 +22,13 @@ interface SuiteModule {
   readonly scorers?: unknown;
 }
 
+/** Cases that were read in one step. */
+export interface CaseBatch {
+  readonly cases: readonly SuiteCase[];
+  /** Characters that they took in the file, or more: a bound of what they hold. */
+  readonly chars: number;
+}
+
 /** A suite that was read once and found to be right. */
 export interface Suite {
   readonly name: string;
@@ -37,7 +44,7 @@ export interface Suite {
   /** The module, for its custom scorers. */
   readonly module?: { readonly url: string; readonly scorers: unknown };
   /** Reads the cases in order, in batches. */
-  read(): AsyncIterable<readonly SuiteCase[]>;
+  read(): AsyncIterable<CaseBatch>;
 }
 
 export interface OpenOptions {
@@ -130,13 +137,17 @@ async function scan(path: string, file: string, hashed: readonly string[], tags:
   };
 }
 
-async function* readCases(file: string, format: SuiteFormat): AsyncGenerator<readonly SuiteCase[]> {
+async function* readCases(file: string, format: SuiteFormat): AsyncGenerator<CaseBatch> {
   let number = 0;
   for await (const records of readRecords(file)) {
-    yield records.map(({ where, value }) => {
+    const cases: SuiteCase[] = [];
+    let chars = 0;
+    for (const record of records) {
       number += 1;
-      return caseOf(value, format, where, number);
-    });
+      chars += record.chars;
+      cases.push(caseOf(record.value, format, record.where, number));
+    }
+    yield { cases, chars };
   }
 }
 

@@ -21,7 +21,7 @@ export async function readPrompts({ prompt, suite }: LoadOptions): Promise<reado
   try {
     const opened = await openSuite(suite, { spool: join(dir, 'cases.jsonl'), most: MAX_PROMPTS, tags: [] });
     const found: Message[][] = [];
-    for await (const cases of opened.read()) {
+    for await (const { cases } of opened.read()) {
       for (const { context, turns } of cases) {
         // Later turns would need the replies to those before.
         const [first = ''] = turns;
