@@ -3,18 +3,20 @@
  * again: a batch as one flat list costs an eighth of the same batch of objects, and half of a list of tuples.
  */
 import type { WireError } from './errors.ts';
-import { type DeliveryId, NO_USAGE, type Reply } from './messages.ts';
+import { type DeliveryId, NO_USAGE, type Reply, type TurnContext } from './messages.ts';
 import type { TurnKey, TurnOutcome, TurnRequest } from './turns.ts';
 
 /** What of a turn is seldom there. */
-type TurnRest = Partial<Pick<TurnRequest, 'attempt' | 'timeoutMs' | 'stream' | 'joined' | 'metadata' | 'context'>> & {
+type TurnRest = Partial<Pick<TurnRequest, 'attempt' | 'timeoutMs' | 'stream' | 'joined' | 'context'>> & {
   readonly parts?: TurnRequest['message']['parts'];
 };
 
-/** Six places a turn: key, id, runtime, session, content, and its {@link TurnRest} or null. */
+/**
+ * Seven places a turn: key, id, runtime, session, content, what of {@link TurnRest} there is, and how many metadata follow; of each of those the name
+ * and the value. In place of a rest stands null for none, and `true` for nothing but a history of its own that is empty.
+ */
 export type WireTurns = readonly TurnPlace[];
-type TurnPlace = TurnKey | string | TurnRest | null;
-const TURN_PLACES = 6;
+type TurnPlace = TurnKey | string | TurnRest | true | null;
 
 /**
  * Three places an outcome. A reply: the turn's key, content, and `[inputTokens, outputTokens, steps]`, with the ids of what it answers beside its
@@ -25,34 +27,66 @@ export type OutcomePlace = TurnKey | string | WireError | ReplyCounts | boolean 
 type ReplyCounts = readonly [inputTokens: number, outputTokens: number, steps: number, answers?: readonly DeliveryId[]];
 const OUTCOME_PLACES = 3;
 
+type Writable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** A history of its own that is empty: a question that nothing came before, as benchmarks and stateless callers put it. */
+const NO_HISTORY: TurnContext = Object.freeze({ mode: 'replace', messages: Object.freeze([]) });
+
 export function packTurns(turns: readonly TurnRequest[], defaultTimeoutMs: number): WireTurns {
   const wire: TurnPlace[] = [];
   for (const turn of turns) {
-    const { turn: key, id, runtime, session, message } = turn;
-    wire.push(key, id, runtime, session, message.content, restOf(turn, defaultTimeoutMs));
+    const { turn: key, id, runtime, session, message, metadata } = turn;
+    const count = wire.push(key, id, runtime, session, message.content, restOf(turn, defaultTimeoutMs), 0);
+    for (const name in metadata) if (Object.hasOwn(metadata, name)) wire.push(name, metadata[name] ?? '');
+    wire[count - 1] = (wire.length - count) / 2;
   }
   return wire;
 }
 
 export function unpackTurns(wire: WireTurns, defaultTimeoutMs: number): readonly TurnRequest[] {
   const turns: TurnRequest[] = [];
-  for (let i = 0; i < wire.length; i += TURN_PLACES) {
-    const key = wire[i] as TurnKey;
-    const id = wire[i + 1] as string;
-    const runtime = wire[i + 2] as string;
-    const session = wire[i + 3] as string;
-    const content = wire[i + 4] as string;
-    const rest = wire[i + 5] as TurnRest | null;
+  for (let at = 0; at < wire.length;) {
+    const key = wire[at++] as TurnKey;
+    const id = wire[at++] as string;
+    const runtime = wire[at++] as string;
+    const session = wire[at++] as string;
+    const content = wire[at++] as string;
+    const rest = wire[at++] as TurnRest | true | null;
+    const named = wire[at++] as number;
     const message = { role: 'user', content } as const;
-    const turn = { turn: key, id, runtime, session, attempt: 1, timeoutMs: defaultTimeoutMs, stream: false, message };
-    if (!rest) {
-      turns.push(turn);
-      continue;
+    const turn: Writable<TurnRequest> = {
+      turn: key,
+      id,
+      runtime,
+      session,
+      attempt: 1,
+      timeoutMs: defaultTimeoutMs,
+      stream: false,
+      message,
+    };
+    if (named > 0) turn.metadata = metadataOf(wire, at, named);
+    at += 2 * named;
+    if (rest === true) turn.context = NO_HISTORY;
+    else if (rest) {
+      const { parts, ...fields } = rest;
+      Object.assign(turn, fields);
+      if (parts) turn.message = { ...message, parts };
     }
-    const { parts, ...fields } = rest;
-    turns.push({ ...turn, ...fields, ...(parts && { message: { ...message, parts } }) });
+    turns.push(turn);
   }
   return turns;
+}
+
+function metadataOf(wire: WireTurns, from: number, count: number): Readonly<Record<string, string>> {
+  const metadata: Record<string, string> = {};
+  for (let i = 0; i < count; i++) {
+    const name = wire[from + 2 * i] as string;
+    const value = wire[from + 2 * i + 1] as string;
+    // This one name is not set but inherited from otherwise.
+    if (name === '__proto__') Object.defineProperty(metadata, name, { value, enumerable: true, configurable: true });
+    else metadata[name] = value;
+  }
+  return metadata;
 }
 
 /** Adds an outcome to those that go out together. */
@@ -93,24 +127,19 @@ function replyOf(content: string, counts: ReplyCounts | null): Reply {
   return { message, usage: { inputTokens, outputTokens }, steps };
 }
 
-function restOf(turn: TurnRequest, defaultTimeoutMs: number): TurnRest | null {
-  const { message, attempt, timeoutMs, stream, joined, metadata, context } = turn;
+function restOf(turn: TurnRequest, defaultTimeoutMs: number): TurnRest | true | null {
+  const { message, attempt, timeoutMs, stream, joined, context } = turn;
   const { parts } = message;
-  const named = metadata !== undefined && !isEmpty(metadata);
-  const usual = attempt === 1 && timeoutMs === defaultTimeoutMs && !stream && !parts && !context && !joined && !named;
-  if (usual) return null;
-  return {
-    ...(attempt === 1 ? {} : { attempt }),
-    ...(timeoutMs === defaultTimeoutMs ? {} : { timeoutMs }),
-    ...(stream ? { stream } : {}),
-    ...(parts === undefined ? {} : { parts }),
-    ...(joined === undefined ? {} : { joined }),
-    ...(named ? { metadata } : {}),
-    ...(context === undefined ? {} : { context }),
-  };
-}
-
-function isEmpty(record: Readonly<Record<string, string>>): boolean {
-  for (const key in record) if (Object.hasOwn(record, key)) return false;
-  return true;
+  if (attempt === 1 && timeoutMs === defaultTimeoutMs && !stream && !parts && !joined) {
+    if (!context) return null;
+    if (context.mode === 'replace' && context.messages.length === 0) return true;
+  }
+  const rest: Writable<TurnRest> = {};
+  if (attempt !== 1) rest.attempt = attempt;
+  if (timeoutMs !== defaultTimeoutMs) rest.timeoutMs = timeoutMs;
+  if (stream) rest.stream = stream;
+  if (parts) rest.parts = parts;
+  if (joined) rest.joined = joined;
+  if (context) rest.context = context;
+  return rest;
 }

@@ -65,7 +65,7 @@ interface Entry {
   readonly namespace: string;
   /** What the message said, kept to compare a second one with. */
   readonly content: string;
-  /** The rest of the body as JSON; undefined for a plain text. */
+  /** The rest of the body, as {@link restOf} has it; undefined for a plain text. */
   readonly rest: string | undefined;
   /** All of the message until it is finished, for its dead letter. */
   inbound: InboundMessage | undefined;
@@ -326,8 +326,12 @@ function charsOf(entry: Entry): number {
   return entry.content.length + (entry.rest?.length ?? 0) + reply;
 }
 
-/** The body beyond its text. The whole of it is kept and compared here; a durable journal compares a hash. */
+/** The body beyond its text, as JSON where there is much of it. The whole of it is kept and compared here; a durable journal compares a hash. */
 function restOf({ message, context }: InboundMessage): string | undefined {
-  if (message.parts === undefined && context === undefined) return undefined;
+  if (message.parts === undefined) {
+    if (context === undefined) return undefined;
+    // A caller that keeps no session brings its history with every message, and often it is empty.
+    if (context.messages.length === 0) return context.mode;
+  }
   return JSON.stringify([message.parts, context]);
 }
