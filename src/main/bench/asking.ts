@@ -32,9 +32,12 @@ let sessions = 0;
 const NO_HISTORY: TurnContext = { mode: 'replace', messages: [] };
 
 /** Asks an agent one case. Rejects with what became of its first message that failed. */
-export async function converse(channel: DatasetChannel, work: Work, stream: boolean): Promise<Outcome> {
+export async function converse(
+  channel: DatasetChannel,
+  work: Work,
+  { stream, startedAt }: { readonly stream: boolean; readonly startedAt: number },
+): Promise<Outcome> {
   const { agent, one, repeat, seed } = work;
-  const startedAt = Date.now();
   // Never one that was used before: a case that is asked again must not find its first try.
   const session = String((sessions += 1));
   const metadata = { caseId: one.id, repeat: String(repeat), seed: String(seed) };
@@ -77,12 +80,13 @@ function outcomeOf(answers: readonly Answer[], startedAt: number): Outcome {
 }
 
 /** What is written of a case that got no reply. */
-export function failedOutcome(error: OrreryError, startedAt: number, totalMs: number): Outcome {
+export function failedOutcome(error: OrreryError, startedAt: number): Outcome {
   return {
     output: '',
     outputs: [],
     usage: undefined,
-    latencyMs: { queue: 0, firstToken: null, total: milliseconds(totalMs) },
+    // The clock may have been put back meanwhile.
+    latencyMs: { queue: 0, firstToken: null, total: Math.max(0, Date.now() - startedAt) },
     startedAt,
     error: { code: error.code, message: error.message },
   };

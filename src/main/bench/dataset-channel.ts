@@ -2,7 +2,6 @@
  * Owns the channel of a benchmark: a case is a message like any other, and its answer is what the host sends back. It measures when
  * its turn began, when the first text came and when the answer did. It knows neither suites nor scores.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { KeyTable } from '../../lib/key-table.ts';
 import {
   type DeliveredReply,
@@ -38,7 +37,8 @@ export interface Answer {
 }
 
 interface Asked {
-  readonly at: number;
+  readonly question: Question;
+  at: number;
   begunAt: number | undefined;
   firstAt: number | undefined;
   readonly resolve: (answer: Answer) => void;
@@ -67,18 +67,10 @@ export class DatasetChannel implements Channel {
   }
 
   /** Puts a question; rejects with the error that became of it. While the host has no room it is handed in again. */
-  async ask(question: Question): Promise<Answer> {
-    for (;;) {
-      try {
-        return await this.#ask(question);
-      } catch (error) {
-        if (!(error instanceof Refused)) throw error;
-        const { cause } = error;
-        if (!SHED.has(codeOf(cause) ?? '')) throw cause;
-        const retryAfterMs = cause instanceof OrreryError ? cause.retryAfterMs : undefined;
-        await sleep(Math.max(MIN_SHED_MS, retryAfterMs ?? 0));
-      }
-    }
+  ask(question: Question): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#put({ question, at: 0, begunAt: undefined, firstAt: undefined, resolve, reject });
+    });
   }
 
   send(out: OutboundMessage): Promise<SendReceipt> {
@@ -123,12 +115,15 @@ export class DatasetChannel implements Channel {
     return Promise.resolve();
   }
 
-  #ask({ agent, session, text, context, metadata, stream }: Question): Promise<Answer> {
+  #put(asked: Asked): void {
     const ctx = this.#ctx;
-    if (!ctx) throw new OrreryError('ORRERY_CHANNEL_CLOSED', 'The dataset channel is not connected');
-    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
-    const asked: Asked = { at: performance.now(), begunAt: undefined, firstAt: undefined, resolve, reject };
+    if (!ctx) {
+      asked.reject(new OrreryError('ORRERY_CHANNEL_CLOSED', 'The dataset channel is not connected'));
+      return;
+    }
+    asked.at = performance.now();
     const key = this.#asked.add(asked);
+    const { agent, session, text, context, metadata, stream } = asked.question;
     const inbound: InboundMessage = {
       id: String(key),
       channel: ctx.name,
@@ -137,24 +132,25 @@ export class DatasetChannel implements Channel {
       metadata,
       receivedAt: Date.now(),
       agent,
-      ...(context === undefined ? {} : { context }),
     };
-    ctx.accept(inbound, stream ? timed(asked) : undefined).catch((error: unknown) => {
-      this.#asked.delete(key);
-      reject(new Refused(error));
-    });
-    return promise;
+    ctx
+      .accept(context ? { ...inbound, context } : inbound, stream ? timed(asked) : undefined)
+      .catch((error: unknown) => this.#refused(key, error));
+  }
+
+  #refused(key: number, error: unknown): void {
+    const asked = this.#asked.delete(key);
+    if (!asked) return;
+    if (!SHED.has(codeOf(error) ?? '')) {
+      asked.reject(error);
+      return;
+    }
+    const retryAfterMs = error instanceof OrreryError ? error.retryAfterMs : undefined;
+    setTimeout(() => this.#put(asked), Math.max(MIN_SHED_MS, retryAfterMs ?? 0));
   }
 
   #take({ inReplyTo }: OutboundTarget): Asked | undefined {
     return this.#asked.delete(Number(inReplyTo));
-  }
-}
-
-/** Tells a message that was not accepted from one that failed. */
-class Refused extends Error {
-  constructor(cause: unknown) {
-    super('not accepted', { cause });
   }
 }
 

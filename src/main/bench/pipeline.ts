@@ -132,15 +132,14 @@ export class Pipeline {
   /** Never rejects. The place in the gate was taken before, and is given back. */
   async #ask(lane: Lane, work: Work, estimate: number): Promise<void> {
     const startedAt = Date.now();
-    const began = performance.now();
     let outcome: Outcome | undefined;
     try {
-      outcome = await converse(this.#options.channel, work, lane.stream);
+      outcome = await converse(this.#options.channel, work, { stream: lane.stream, startedAt });
     } catch (error) {
-      outcome = this.#failed(lane, asOrreryError(error, 'ORRERY_INTERNAL'), startedAt, began);
+      outcome = this.#failed(lane, asOrreryError(error, 'ORRERY_INTERNAL'), startedAt);
     }
     if (outcome) {
-      lane.limiter.settle(estimate, tokensOf(outcome));
+      if (lane.limiter.isLimited) lane.limiter.settle(estimate, tokensOf(outcome));
       this.#finishing += 1;
     }
     this.#gate.leave(lane);
@@ -148,14 +147,14 @@ export class Pipeline {
   }
 
   /** The result of a case that failed; undefined where it has none. */
-  #failed(lane: Lane, error: OrreryError, startedAt: number, began: number): Outcome | undefined {
+  #failed(lane: Lane, error: OrreryError, startedAt: number): Outcome | undefined {
     if (this.#isCut && CUT_OFF.has(error.code)) return undefined;
     if (GONE.has(error.code)) {
       if (!lane.isClosed) this.#options.onAgentGone(lane.agent, error);
       lane.isClosed = true;
       return undefined;
     }
-    return failedOutcome(error, startedAt, performance.now() - began);
+    return failedOutcome(error, startedAt);
   }
 
   #judge(work: Work, outcome: Outcome): void {
