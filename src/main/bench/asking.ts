@@ -2,7 +2,7 @@
 import type { OrreryError, TurnContext } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
 import { type SuiteCase, inputOf } from './cases.ts';
-import type { Answer, DatasetChannel } from './dataset-channel.ts';
+import type { Answer, DatasetChannel, Question } from './dataset-channel.ts';
 import type { BenchResult } from './results.ts';
 
 /** One result that the run wants. */
@@ -32,21 +32,38 @@ let sessions = 0;
 const NO_HISTORY: TurnContext = { mode: 'replace', messages: [] };
 
 /** Asks an agent one case. Rejects with what became of its first message that failed. */
-export async function converse(
+export function converse(
   channel: DatasetChannel,
   work: Work,
   { stream, startedAt }: { readonly stream: boolean; readonly startedAt: number },
 ): Promise<Outcome> {
   const { agent, one, repeat, seed } = work;
-  // Never one that was used before: a case that is asked again must not find its first try.
-  const session = String((sessions += 1));
-  const metadata = { caseId: one.id, repeat: String(repeat), seed: String(seed) };
-  const answers: Answer[] = [];
-  for (const text of one.turns) {
-    const context = answers.length === 0 ? contextOf(one) : undefined;
-    answers.push(await channel.ask({ agent, session, text, context, metadata, stream }));
-  }
-  return outcomeOf(answers, startedAt);
+  const { turns } = one;
+  const question: Question = {
+    agent,
+    // Never one that was used before: a case that is asked again must not find its first try.
+    session: String((sessions += 1)),
+    text: turns[0] ?? '',
+    context: contextOf(one),
+    metadata: { caseId: one.id, repeat: String(repeat), seed: String(seed) },
+    stream,
+  };
+  const first = channel.ask(question);
+  // Nearly all cases have one message, and their way is short: a function that may wait again and again costs each more than its question.
+  if (turns.length === 1) return first.then((answer) => outcomeOf([answer], startedAt));
+  return goOn(channel, question, turns.slice(1), first).then((answers) => outcomeOf(answers, startedAt));
+}
+
+/** Says what follows in the session, each message once the one before it is answered. */
+async function goOn(
+  channel: DatasetChannel,
+  question: Question,
+  texts: readonly string[],
+  first: Promise<Answer>,
+): Promise<readonly Answer[]> {
+  const answers = [await first];
+  for (const text of texts) answers.push(await channel.ask({ ...question, text, context: undefined }));
+  return answers;
 }
 
 /** Said before a case's first message. Several messages need their session, and what comes before them is added to it. */
@@ -56,10 +73,9 @@ function contextOf({ turns, context }: SuiteCase): TurnContext | undefined {
 }
 
 function outcomeOf(answers: readonly Answer[], startedAt: number): Outcome {
-  const outputs: string[] = [];
+  const outputs = answers.map(({ reply }) => reply.message.content);
   let [input, output, calls, total] = [0, 0, 0, 0];
   for (const { reply, totalMs } of answers) {
-    outputs.push(reply.message.content);
     input += reply.usage.inputTokens;
     output += reply.usage.outputTokens;
     calls += reply.steps;

@@ -124,7 +124,7 @@ export class DatasetChannel implements Channel {
     asked.at = performance.now();
     const key = this.#asked.add(asked);
     const { agent, session, text, context, metadata, stream } = asked.question;
-    const inbound: InboundMessage = {
+    const inbound: { -readonly [K in keyof InboundMessage]: InboundMessage[K] } = {
       id: String(key),
       channel: ctx.name,
       namespace: `${ctx.name}:${session}`,
@@ -133,9 +133,8 @@ export class DatasetChannel implements Channel {
       receivedAt: Date.now(),
       agent,
     };
-    ctx
-      .accept(context ? { ...inbound, context } : inbound, stream ? timed(asked) : undefined)
-      .catch((error: unknown) => this.#refused(key, error));
+    if (context) inbound.context = context;
+    ctx.accept(inbound, stream ? timed(asked) : undefined).catch((error: unknown) => this.#refused(key, error));
   }
 
   #refused(key: number, error: unknown): void {

@@ -33,14 +33,13 @@ export async function finishBatch(
   const jobs: ScoreJob[] = [];
   for (const finished of batch) if (!finished.outcome.error) jobs.push(jobOf(finished));
   const [scored, counts] = await Promise.all([scoring.score(jobs), countBatch(tokens, agents, batch)]);
-  const results: BenchResult[] = [];
   // What failed has no outcome of the scorers.
   let next = 0;
-  for (const [i, finished] of batch.entries()) {
+  const results = batch.map((finished, i) => {
     const outcome = finished.outcome.error ? undefined : scored[next++];
     const counted = counts[i] ?? { input: 0, output: 0, exact: false };
-    results.push(resultOf(finished, outcome, counted, prices.get(finished.work.agent)));
-  }
+    return resultOf(finished, outcome, counted, prices.get(finished.work.agent));
+  });
   await ledger.append(results);
   return results;
 }
@@ -122,7 +121,8 @@ async function countBatch(
   batch: readonly Finished[],
 ): Promise<readonly Counted[]> {
   const models = new Map<string, Countable>();
-  for (const [owner, { work, outcome }] of batch.entries()) {
+  for (let owner = 0; owner < batch.length; owner++) {
+    const { work, outcome } = batch[owner]!;
     const agent = agents[work.agent];
     const model = (agent && modelOf(agent)) ?? '';
     let countable = models.get(model);
@@ -130,7 +130,8 @@ async function countBatch(
     const { texts, owners } = countable;
     owners.push(owner);
     for (const { content } of work.one.context) texts.push(content);
-    texts.push(...work.one.turns, ...outcome.outputs);
+    for (const text of work.one.turns) texts.push(text);
+    for (const text of outcome.outputs) texts.push(text);
   }
   const counts: Counted[] = [];
   for (const [model, { texts, owners }] of models) {

@@ -237,12 +237,13 @@ export class Pipeline {
 
 /** How many of those that wait are judged together: so many at most, and of long replies fewer, since main packs and writes all of them at once. */
 function batchLength(queue: readonly Finished[], most: number): number {
+  const longest = Math.min(most, queue.length);
   let chars = 0;
-  for (const [count, { outcome }] of queue.entries()) {
-    chars += outcome.output.length;
-    if (count === most || (chars > MAX_BATCH_CHARS && count > 0)) return count;
+  for (let count = 0; count < longest; count++) {
+    chars += queue[count]!.outcome.output.length;
+    if (chars > MAX_BATCH_CHARS && count > 0) return count;
   }
-  return queue.length;
+  return longest;
 }
 
 /** Characters stand in for tokens that nobody counted: four of them. */

@@ -35,7 +35,7 @@ export interface AcceptOptions {
   readonly agents: ReadonlyMap<string, AgentRef> | undefined;
   readonly defaultAgent: string;
   readonly manager: ChannelManager;
-  readonly listener?: DeliveryListener;
+  readonly listener?: DeliveryListener | undefined;
 }
 
 /** What a manager needs of the host: intake on one side, the turns of its deliveries on the other. */
@@ -281,7 +281,7 @@ export class ChannelManager {
       agents: this.#agents,
       defaultAgent: this.#defaultAgent,
       manager: this,
-      ...(listener === undefined ? {} : { listener }),
+      listener,
     });
   }
 

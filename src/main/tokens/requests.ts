@@ -63,7 +63,8 @@ export function splitTexts(texts: readonly string[], special: TokenOptions['spec
     parts.push(part);
     part = { texts: [], owners: [], units: 0 };
   };
-  for (const [owner, text] of texts.entries()) {
+  for (let owner = 0; owner < texts.length; owner++) {
+    const text = texts[owner];
     if (typeof text !== 'string') throw badInput(`Expected text ${owner} to be a string, got ${typeof text}.`);
     // A special token may have a space in it for all we know, so a text that is searched for them stays whole.
     if (text.length <= 2 * JOB_UNITS || special !== undefined) {

@@ -78,7 +78,7 @@ export class TokenPool implements AsyncDisposable {
       const parts = splitTexts(texts, options.special).map(async (part) => {
         const job = { kind: 'count', encoding, texts: part.texts, ...specialOf(options) } as const;
         const found = await this.#threads.submit<'count'>(job, dropped);
-        for (const [i, owner] of part.owners.entries()) counts[owner]! += found[i]!;
+        for (let i = 0; i < found.length; i++) counts[part.owners[i]!]! += found[i]!;
       });
       await allDone(parts);
       return { counts, total: sum(counts), exact };
