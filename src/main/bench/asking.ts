@@ -1,4 +1,10 @@
-/** Owns how a case is put to an agent, message by message in one session, and how a judge is asked about a reply. */
+/**
+ * Owns how a case is put to an agent, message by message in one session, and how a judge is asked about a reply.
+ *
+ * What lives as long as a case is under way is of a class. V8 judges an object literal by how many of its first objects are still alive at a
+ * collection, and those are the cases that are under way then: all later ones would be made where only a full collection finds them, and all that
+ * they refer to would stay with them.
+ */
 import type { OrreryError, TurnContext } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
 import { type SuiteCase, inputOf } from './cases.ts';
@@ -6,24 +12,61 @@ import type { Answer, DatasetChannel, Question } from './dataset-channel.ts';
 import type { BenchResult } from './results.ts';
 
 /** One result that the run wants. */
-export interface Work {
+export class Work {
   readonly agent: string;
   readonly one: SuiteCase;
   readonly repeat: number;
   readonly seed: number;
+
+  constructor(agent: string, one: SuiteCase, repeat: number, seed: number) {
+    this.agent = agent;
+    this.one = one;
+    this.repeat = repeat;
+    this.seed = seed;
+  }
+}
+
+class Latency {
+  readonly queue: number;
+  readonly firstToken: number | null;
+  readonly total: number;
+
+  constructor(queue: number, firstToken: number | null, total: number) {
+    this.queue = milliseconds(queue);
+    this.firstToken = firstToken === null ? null : milliseconds(firstToken);
+    this.total = milliseconds(total);
+  }
 }
 
 /** What an agent made of a case. */
-export interface Outcome {
-  readonly output: string;
-  /** All its replies, the scored one last. */
+export class Outcome {
+  /** All its replies, the scored one last; none of a case that failed. */
   readonly outputs: readonly string[];
   /** As the provider counted; undefined for agents that call no model. */
   readonly usage: { readonly input: number; readonly output: number } | undefined;
   readonly latencyMs: BenchResult['latencyMs'];
   /** Unix time in milliseconds. */
   readonly startedAt: number;
-  readonly error?: { readonly code: string; readonly message: string };
+  readonly error: { readonly code: string; readonly message: string } | undefined;
+
+  constructor(
+    outputs: readonly string[],
+    usage: Outcome['usage'],
+    latencyMs: Outcome['latencyMs'],
+    startedAt: number,
+    error?: Outcome['error'],
+  ) {
+    this.outputs = outputs;
+    this.usage = usage;
+    this.latencyMs = latencyMs;
+    this.startedAt = startedAt;
+    this.error = error;
+  }
+
+  /** The reply that is scored; empty of a case that failed. */
+  get output(): string {
+    return this.outputs.at(-1) ?? '';
+  }
 }
 
 let sessions = 0;
@@ -73,39 +116,29 @@ function contextOf({ turns, context }: SuiteCase): TurnContext | undefined {
 }
 
 function outcomeOf(answers: readonly Answer[], startedAt: number): Outcome {
-  const outputs = answers.map(({ reply }) => reply.message.content);
-  let [input, output, calls, total] = [0, 0, 0, 0];
+  let input = 0;
+  let output = 0;
+  let calls = 0;
+  let total = 0;
   for (const { reply, totalMs } of answers) {
     input += reply.usage.inputTokens;
     output += reply.usage.outputTokens;
     calls += reply.steps;
     total += totalMs;
   }
-  const firstTokenMs = answers.at(-1)?.firstTokenMs ?? null;
-  return {
-    output: outputs.at(-1) ?? '',
-    outputs,
-    usage: calls > 0 ? { input, output } : undefined,
-    latencyMs: {
-      queue: milliseconds(answers[0]?.queueMs ?? 0),
-      firstToken: firstTokenMs === null ? null : milliseconds(firstTokenMs),
-      total: milliseconds(total),
-    },
+  return new Outcome(
+    answers.map(({ reply }) => reply.message.content),
+    calls > 0 ? { input, output } : undefined,
+    new Latency(answers[0]?.queueMs ?? 0, answers.at(-1)?.firstTokenMs ?? null, total),
     startedAt,
-  };
+  );
 }
 
 /** What is written of a case that got no reply. */
-export function failedOutcome(error: OrreryError, startedAt: number): Outcome {
-  return {
-    output: '',
-    outputs: [],
-    usage: undefined,
-    // The clock may have been put back meanwhile.
-    latencyMs: { queue: 0, firstToken: null, total: Math.max(0, Date.now() - startedAt) },
-    startedAt,
-    error: { code: error.code, message: error.message },
-  };
+export function failedOutcome({ code, message }: OrreryError, startedAt: number): Outcome {
+  // The clock may have been put back meanwhile.
+  const latency = new Latency(0, null, Math.max(0, Date.now() - startedAt));
+  return new Outcome([], undefined, latency, startedAt, { code, message });
 }
 
 /** Asks a judge about a reply; resolves to its verdict, and to the tokens that took as far as they are known. */

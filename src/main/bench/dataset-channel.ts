@@ -36,13 +36,20 @@ export interface Answer {
   readonly totalMs: number;
 }
 
-interface Asked {
+/** A question under way; a class for the reason that `asking.ts` tells. */
+class Asked {
   readonly question: Question;
-  at: number;
+  at = 0;
   begunAt: number | undefined;
   firstAt: number | undefined;
   readonly resolve: (answer: Answer) => void;
   readonly reject: (error: unknown) => void;
+
+  constructor(question: Question, resolve: (answer: Answer) => void, reject: (error: unknown) => void) {
+    this.question = question;
+    this.resolve = resolve;
+    this.reject = reject;
+  }
 }
 
 /** The host has no room at the moment: nothing was kept of the message, and it is handed in again. */
@@ -69,7 +76,7 @@ export class DatasetChannel implements Channel {
   /** Puts a question; rejects with the error that became of it. While the host has no room it is handed in again. */
   ask(question: Question): Promise<Answer> {
     return new Promise((resolve, reject) => {
-      this.#put({ question, at: 0, begunAt: undefined, firstAt: undefined, resolve, reject });
+      this.#put(new Asked(question, resolve, reject));
     });
   }
 

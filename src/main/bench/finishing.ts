@@ -31,7 +31,7 @@ export async function finishBatch(
   batch: readonly Finished[],
 ): Promise<readonly BenchResult[]> {
   const jobs: ScoreJob[] = [];
-  for (const finished of batch) if (!finished.outcome.error) jobs.push(jobOf(finished));
+  for (const finished of batch) if (!finished.outcome.error) jobs.push(new Job(finished));
   const [scored, counts] = await Promise.all([scoring.score(jobs), countBatch(tokens, agents, batch)]);
   // What failed has no outcome of the scorers.
   let next = 0;
@@ -44,20 +44,26 @@ export async function finishBatch(
   return results;
 }
 
-/** Keys that a case does not have are not there: each one would be written and read again on its way to the thread. */
-function jobOf({ work, outcome, verdicts }: Finished): ScoreJob {
-  const { one } = work;
-  const { expected, tags, metadata } = one;
-  const job: { -readonly [K in keyof ScoreJob]: ScoreJob[K] } = {
-    id: one.id,
-    input: inputOf(one),
-    output: outcome.output,
-  };
-  if (expected !== undefined) job.expected = expected;
-  if (tags !== undefined) job.tags = tags;
-  if (metadata !== undefined) job.metadata = metadata;
-  if (verdicts !== undefined) job.verdicts = verdicts;
-  return job;
+/** A class for the reason that `asking.ts` tells. Keys that a case does not have are not there: each one would be written and read again on its way. */
+class Job implements ScoreJob {
+  readonly id: string;
+  readonly input: string;
+  readonly output: string;
+  declare expected?: unknown;
+  declare tags?: readonly string[];
+  declare metadata?: Readonly<Record<string, unknown>>;
+  declare verdicts?: Readonly<Record<string, string>>;
+
+  constructor({ work: { one }, outcome, verdicts }: Finished) {
+    const { expected, tags, metadata } = one;
+    this.id = one.id;
+    this.input = inputOf(one);
+    this.output = outcome.output;
+    if (expected !== undefined) this.expected = expected;
+    if (tags !== undefined) this.tags = tags;
+    if (metadata !== undefined) this.metadata = metadata;
+    if (verdicts !== undefined) this.verdicts = verdicts;
+  }
 }
 
 function resultOf(

@@ -8,7 +8,7 @@
  */
 import { OrreryError, asOrreryError } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
-import { type Outcome, type Work, converse, failedOutcome, judge } from './asking.ts';
+import { type Outcome, Work, converse, failedOutcome, judge } from './asking.ts';
 import type { DatasetChannel } from './dataset-channel.ts';
 import { Gate, type Lane } from './lane.ts';
 import type { BenchResult } from './results.ts';
@@ -16,12 +16,19 @@ import { SharedCases } from './shared-cases.ts';
 import type { CaseBatch } from './suite.ts';
 
 /** A case that an agent is done with, on its way to its result. */
-export interface Finished {
+export class Finished {
   readonly work: Work;
   readonly outcome: Outcome;
-  /** Replies of the judges, by the scorer's name; absent where none was asked. */
-  readonly verdicts?: Readonly<Record<string, string>>;
-  readonly judgeError?: OrreryError;
+  /** Replies of the judges, by the scorer's name; undefined where none was asked. */
+  readonly verdicts: Readonly<Record<string, string>> | undefined;
+  readonly judgeError: OrreryError | undefined;
+
+  constructor(work: Work, outcome: Outcome, verdicts?: Finished['verdicts'], judgeError?: OrreryError) {
+    this.work = work;
+    this.outcome = outcome;
+    this.verdicts = verdicts;
+    this.judgeError = judgeError;
+  }
 }
 
 export interface PipelineOptions {
@@ -114,7 +121,7 @@ export class Pipeline {
         if (isOver()) return;
         for (const one of cases) {
           for (let repeat = 0; repeat < repeats; repeat++) {
-            const work = { agent: lane.agent, one, repeat, seed: seed + repeat };
+            const work = new Work(lane.agent, one, repeat, seed + repeat);
             if (isDone(work)) continue;
             // Replies come many at a time, and leave as many places: only the first question after them has to wait.
             const now = isOver() || !hasRoom() ? undefined : this.#gate.tryEnter(lane);
@@ -159,7 +166,7 @@ export class Pipeline {
 
   #judge(work: Work, outcome: Outcome): void {
     if (this.#options.judges.length > 0 && !outcome.error) void this.#askJudges(work, outcome);
-    else this.#push({ work, outcome });
+    else this.#push(new Finished(work, outcome));
   }
 
   /** Never rejects. */
@@ -180,7 +187,7 @@ export class Pipeline {
     );
     // A case whose judge was cut off is asked again by the next start.
     if (judgeError && this.#isCut) this.#settled(1);
-    else this.#push({ work, outcome, verdicts, ...(judgeError === undefined ? {} : { judgeError }) });
+    else this.#push(new Finished(work, outcome, verdicts, judgeError));
   }
 
   async #askJudge(spec: Extract<ScorerSpec, { kind: 'judge' }>, work: Work, output: string): Promise<string> {

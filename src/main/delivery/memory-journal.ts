@@ -55,8 +55,11 @@ export interface MemoryJournalOptions {
   readonly now?: () => number;
 }
 
-/** What is kept of a delivery, and no more: thousands live here, and each object in one is work for the collector. */
-interface Entry {
+/**
+ * What is kept of a delivery, and no more: thousands live here, and each object in one is work for the collector. A class: objects of a literal that were
+ * alive at their first collection are made where only a full one finds them from then on.
+ */
+class Entry {
   readonly key: DedupeKey;
   readonly id: DeliveryId;
   /** The id's number, which counts up. */
@@ -69,10 +72,22 @@ interface Entry {
   readonly rest: string | undefined;
   /** All of the message until it is finished, for its dead letter. */
   inbound: InboundMessage | undefined;
-  state: DeliveryState;
-  attempts: number;
-  finishedAt: number;
-  replays: number;
+  state: DeliveryState = ACCEPTED;
+  attempts = 0;
+  finishedAt = Infinity;
+  readonly replays: number;
+
+  constructor(key: DedupeKey, id: DeliveryId, number: number, { inbound, agent }: Admission, replays = 0) {
+    this.key = key;
+    this.id = id;
+    this.number = number;
+    this.agent = agent;
+    this.namespace = inbound.namespace;
+    this.content = inbound.message.content;
+    this.rest = restOf(inbound);
+    this.inbound = inbound;
+    this.replays = replays;
+  }
 }
 
 class Generation {
@@ -148,7 +163,8 @@ export class MemoryJournal implements Journal {
     return Promise.resolve(batch.map((admission) => this.appendNow(admission)));
   }
 
-  appendNow({ inbound, agent }: Admission): Accepted | Error {
+  appendNow(admission: Admission): Accepted | Error {
+    const { inbound, agent } = admission;
     const now = this.#options.now();
     if (now - this.#young.bornAt > this.#retentionMs) this.#turn(now);
     const key = dedupeKey(inbound);
@@ -157,20 +173,7 @@ export class MemoryJournal implements Journal {
     this.#counter += 1;
     const number = this.#counter;
     const id = `${this.#options.idPrefix}-${number.toString(RADIX)}`;
-    const entry: Entry = {
-      key,
-      id,
-      number,
-      agent,
-      namespace: inbound.namespace,
-      content: inbound.message.content,
-      rest: restOf(inbound),
-      inbound,
-      state: ACCEPTED,
-      attempts: 0,
-      finishedAt: Infinity,
-      replays: 0,
-    };
+    const entry = new Entry(key, id, number, admission);
     this.#young.byKey.set(key, entry);
     this.#young.put(entry);
     return { status: 'accepted', id, agent };
@@ -234,21 +237,8 @@ export class MemoryJournal implements Journal {
     const { agent, inbound } = letter;
     const key = dedupeKey(inbound);
     const replays = letter.replays + 1;
-    const { namespace, message } = inbound;
-    const entry: Entry = {
-      key,
-      id,
-      number: this.#numberOf(id),
-      agent,
-      namespace,
-      content: message.content,
-      rest: restOf(inbound),
-      inbound,
-      state: ACCEPTED,
-      attempts: 0,
-      finishedAt: Infinity,
-      replays,
-    };
+    const { namespace } = inbound;
+    const entry = new Entry(key, id, this.#numberOf(id), letter, replays);
     // A newer message may have taken its key.
     const holder = this.#known(key, this.#options.now());
     if (!holder || holder.id === id) this.#young.byKey.set(key, entry);
