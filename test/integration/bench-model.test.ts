@@ -233,7 +233,7 @@ describe('orrery bench model', () => {
     expect([number.code, share.code, taken.code, stray.code]).toEqual([2, 2, 2, 2]);
     expect(stray.stderr).toContain('Expected no --max-in-flight with bench model');
     expect(number.stderr).toContain('Expected a number after --ttft, got "soon"');
-    expect(share.stderr).toContain('Expected `errorRate` to be a number from 0 to 1, got 2');
+    expect(share.stderr).toContain('Expected --error-rate to be a number from 0 to 1, got 2');
     expect(taken.stderr).toContain(`Port ${port} of 127.0.0.1 is taken`);
   });
 });

@@ -1,7 +1,9 @@
 /** Holds the model to practise on to what it promises of its replies: exact tokens, times, and chance that follows from a seed. */
+import { Command } from 'commander';
 import { afterAll, describe, expect, it } from 'vitest';
 import { MODEL_DEFAULTS, resolveModelOptions } from '../../src/main/bench/model/options.ts';
 import { planReply } from '../../src/main/bench/model/plan.ts';
+import { registerBenchModel } from '../../src/main/cli/bench-model.ts';
 import { TokenPool } from '../../src/main/tokens/index.ts';
 
 const pool = new TokenPool({ threads: 1 });
@@ -61,5 +63,27 @@ describe('options', () => {
     [{ port: 70_000 }, 'Expected `port` to be a port'],
   ])('%j - is told what was expected', (options, message) => {
     expect(() => resolveModelOptions(options)).toThrow(message);
+  });
+
+  it.each([
+    ['--ttft', '-3', 'a number of milliseconds from 0 to 3600000, got -3'],
+    ['--tps', '0', 'a number of tokens a second from 0.01 to 1000000, got 0'],
+    ['--tokens', '1.5', 'a whole number of tokens from 1 to 100000, got 1.5'],
+    ['--jitter', '2', 'a number from 0 to 1, got 2'],
+    ['--error-rate', '-1', 'a number from 0 to 1, got -1'],
+    ['--error-status', '200', 'a status from 400 to 599, got 200'],
+    ['--retry-after', '0.5', 'a whole number of seconds from 0 to 86400, got 0.5'],
+    ['--max-concurrency', '0', 'a whole number of at least 1, got 0'],
+    ['--seed', '-1', 'a whole number of at least 0, got -1'],
+    ['--port', '70000', 'a port from 0 to 65535, got 70000'],
+    ['--host', '', 'an address, got ""'],
+    ['--name', '', 'the name of a model, got ""'],
+  ])('%s %s - is told by the name that it has on the command line', async (option, value, expected) => {
+    const bench = new Command().option('--seed <n>').option('--json');
+    registerBenchModel(bench);
+    await expect(bench.parseAsync(['model', option, value], { from: 'user' })).rejects.toMatchObject({
+      code: 'ORRERY_BENCH_INVALID',
+      message: `Expected ${option} to be ${expected}`,
+    });
   });
 });

@@ -54,16 +54,16 @@ function checkShared(given: Readonly<Record<string, unknown>>): void {
 
 /** Serves until it is told to end. As JSON, it prints a line at the start and one at the end. */
 async function benchModel(options: ModelCommandOptions): Promise<void> {
-  const { startModelServer, MODEL_DEFAULTS } = await import('../bench/model/index.ts');
+  const { startModelServer, resolveModelOptions } = await import('../bench/model/index.ts');
+  const given = resolveModelOptions(readOptions(options), WRITTEN);
   const stop = new AbortController();
   const onSignal = (): void => {
     if (stop.signal.aborted) process.exit(1);
     stop.abort();
   };
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, onSignal);
-  const given = readOptions(options);
   await using server = await startModelServer(given);
-  const { ttftMs, tokensPerSecond, tokens, model } = { ...MODEL_DEFAULTS, ...given };
+  const { ttftMs, tokensPerSecond, tokens, model } = given;
   if (options.json === true) printLine(JSON.stringify({ url: server.url, pid: process.pid, model }));
   else {
     printLine(`A model to practise on: ${server.url}`);
@@ -81,19 +81,35 @@ async function benchModel(options: ModelCommandOptions): Promise<void> {
   }
 }
 
+/** How the options of the server are written here. */
+const WRITTEN = {
+  ttftMs: '--ttft',
+  tokensPerSecond: '--tps',
+  tokens: '--tokens',
+  jitter: '--jitter',
+  errorRate: '--error-rate',
+  errorStatus: '--error-status',
+  retryAfterSeconds: '--retry-after',
+  maxConcurrency: '--max-concurrency',
+  seed: '--seed',
+  port: '--port',
+  host: '--host',
+  model: '--name',
+} as const satisfies Record<keyof ModelServerOptions, string>;
+
 function readOptions(options: ModelCommandOptions): ModelServerOptions {
   const { host, name: model } = options;
   const given = {
-    ttftMs: benchNumber('--ttft', options.ttft),
-    tokensPerSecond: benchNumber('--tps', options.tps),
-    tokens: benchNumber('--tokens', options.tokens),
-    jitter: benchNumber('--jitter', options.jitter),
-    errorRate: benchNumber('--error-rate', options.errorRate),
-    errorStatus: benchNumber('--error-status', options.errorStatus),
-    retryAfterSeconds: benchNumber('--retry-after', options.retryAfter),
-    maxConcurrency: benchNumber('--max-concurrency', options.maxConcurrency),
-    seed: benchNumber('--seed', options.seed),
-    port: benchNumber('--port', options.port),
+    ttftMs: benchNumber(WRITTEN.ttftMs, options.ttft),
+    tokensPerSecond: benchNumber(WRITTEN.tokensPerSecond, options.tps),
+    tokens: benchNumber(WRITTEN.tokens, options.tokens),
+    jitter: benchNumber(WRITTEN.jitter, options.jitter),
+    errorRate: benchNumber(WRITTEN.errorRate, options.errorRate),
+    errorStatus: benchNumber(WRITTEN.errorStatus, options.errorStatus),
+    retryAfterSeconds: benchNumber(WRITTEN.retryAfterSeconds, options.retryAfter),
+    maxConcurrency: benchNumber(WRITTEN.maxConcurrency, options.maxConcurrency),
+    seed: benchNumber(WRITTEN.seed, options.seed),
+    port: benchNumber(WRITTEN.port, options.port),
     host,
     model,
   };

@@ -1,2 +1,2 @@
-export { MODEL_DEFAULTS, type ModelServerOptions } from './options.ts';
+export { type ModelServerOptions, resolveModelOptions } from './options.ts';
 export { type ModelServer, type ModelStats, startModelServer } from './server.ts';

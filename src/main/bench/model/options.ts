@@ -68,8 +68,14 @@ const RULES: Readonly<Record<keyof ModelServerOptions, Rule>> = {
   model: ['the name of a model', isText],
 };
 
-/** Throws `ORRERY_BENCH_INVALID` for the first option that is not what it has to be, or that there is none of. */
-export function resolveModelOptions(options: ModelServerOptions): ResolvedOptions {
+/**
+ * Throws `ORRERY_BENCH_INVALID` for the first option that is not what it has to be, or that there is none of. `written` names the options as whoever gave
+ * them wrote them; by default by their keys.
+ */
+export function resolveModelOptions(
+  options: ModelServerOptions,
+  written: Readonly<Partial<Record<string, string>>> = {},
+): ResolvedOptions {
   for (const [key, value] of Object.entries(options)) {
     const rule = Object.hasOwn(RULES, key) ? RULES[key as keyof ModelServerOptions] : undefined;
     if (!rule) {
@@ -77,7 +83,7 @@ export function resolveModelOptions(options: ModelServerOptions): ResolvedOption
       throw invalid(`There is no option \`${key}\`${near === undefined ? '' : `; did you mean \`${near}\`?`}`);
     }
     if (value !== undefined && !rule[1](value)) {
-      throw invalid(`Expected \`${key}\` to be ${rule[0]}, got ${shown(value)}`);
+      throw invalid(`Expected ${written[key] ?? `\`${key}\``} to be ${rule[0]}, got ${shown(value)}`);
     }
   }
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
