@@ -8,6 +8,7 @@ import { type LoadReport, type ModelServer, type ModelServerOptions, startModelS
 import { type Finished, run, start } from '../support/commands.ts';
 import { launchBrowser } from '../support/gateway-browser.ts';
 import { ServedDir } from '../support/served.ts';
+import { tlsFront } from '../support/tls-front.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 let directory: TemporaryDirectory;
@@ -33,6 +34,29 @@ async function asked(server: ModelServer, times: number): Promise<void> {
 }
 
 describe('orrery bench --load', () => {
+  it('https - is asked when the authority of its certificate is trusted, and else says what to do', async () => {
+    await using server = await startModelServer(QUICK);
+    await using front = await tlsFront(server);
+    const args = ['bench', '--load', '--url', front.url, '--requests', '10', '--concurrency', '2', '--json'];
+    const [trusted, unknown] = await Promise.all([
+      run(args, { cwd: directory.path, env: { NODE_EXTRA_CA_CERTS: front.authority } }),
+      run(args, { cwd: directory.path }),
+    ]);
+    expect(reportOf(trusted).targets[0]).toMatchObject({ answered: 10, failed: 0, tokens: { output: 10 * 12 } });
+    expect(server.stats().requests).toBe(10);
+    expect(unknown.code).toBe(1);
+    expect((JSON.parse(unknown.stdout) as LoadReport).targets[0]).toMatchObject({
+      answered: 0,
+      failures: [
+        {
+          kind: 'connection',
+          code: 'DEPTH_ZERO_SELF_SIGNED_CERT',
+          message: expect.stringContaining('name the file with it in NODE_EXTRA_CA_CERTS'),
+        },
+      ],
+    });
+  });
+
   it('streams - are timed from the first text to the last, and their tokens are the provider’s', async () => {
     await using server = await startModelServer(QUICK);
     const report = reportOf(await load(server, '--requests', '40', '--concurrency', '4', '--json'));

@@ -27,6 +27,9 @@ const MAX_BODY = 16 * 1024 * 1024;
 /** Connections that are kept for the next request. */
 const MAX_FREE = 4_096;
 
+/** Codes of a certificate whose authority is not known here. */
+const UNKNOWN_AUTHORITY = /SELF_SIGNED_CERT|UNABLE_TO_(?:VERIFY|GET_ISSUER)/;
+
 export class Requests implements Disposable {
   readonly #o: RequestOptions;
   readonly #agent: HttpAgent;
@@ -84,7 +87,7 @@ export class Requests implements Disposable {
         endedAt: this.#o.now(),
         kind: 'connection',
         ...(error.code === undefined ? {} : { code: error.code }),
-        message: error.message === '' ? (error.code ?? 'the connection failed') : error.message,
+        message: messageOf(error),
       });
     outgoing.on('error', broke);
     outgoing.on('response', (response) => {
@@ -125,6 +128,12 @@ export class Requests implements Disposable {
       });
     });
   }
+}
+
+/** A dropped connection may come without words, and what OpenSSL says of a certificate does not tell what to do. */
+function messageOf({ code = 'the connection failed', message }: NodeJS.ErrnoException): string {
+  if (!UNKNOWN_AUTHORITY.test(code)) return message === '' ? code : message;
+  return "the authority of the server's certificate is not trusted: name the file with it in NODE_EXTRA_CA_CERTS";
 }
 
 function settled(found: Answered | Fault, endedAt: number): Outcome {
