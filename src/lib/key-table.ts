@@ -33,13 +33,13 @@ export class KeyTable<T> {
   }
 
   get(key: number): T | undefined {
-    const place = key % PLACES;
+    const place = key & PLACE_BITS;
     return this.#keys[place] === key ? this.#values[place] : undefined;
   }
 
   /** Takes a value out and returns it. */
   delete(key: number): T | undefined {
-    const place = key % PLACES;
+    const place = key & PLACE_BITS;
     const value = this.#keys[place] === key ? this.#values[place] : undefined;
     if (value === undefined) return undefined;
     this.#values[place] = undefined;
@@ -58,3 +58,5 @@ export class KeyTable<T> {
 
 /** A key is its place plus a multiple of this: more places than any bound in here allows, and keys to last 2^33 uses of each. */
 const PLACES = 2 ** 20;
+/** What of a key is its place. No remainder: that of a number beyond 31 bits is a call of the C library. */
+const PLACE_BITS: number = PLACES - 1;

@@ -31,6 +31,22 @@ describe('KeyTable', () => {
     );
   });
 
+  test('KeyTable - finds what a key names after thousands of uses of its place, and nothing by a number that is no key', () => {
+    const table = new KeyTable<string>();
+    const before = table.add('before');
+    // Keys have more than 32 bits by then.
+    let key = table.add('0');
+    for (let n = 1; n < 5_000; n++) {
+      const last = key;
+      expect(table.delete(last)).toBe(String(n - 1));
+      key = table.add(String(n));
+      expect([table.get(key), table.get(last)]).toEqual([String(n), undefined]);
+    }
+    expect(key).toBeGreaterThan(2 ** 32);
+    for (const none of [-1, Number.NaN, 0.5, Infinity, 2 ** 32, key + 2 ** 32]) expect(table.get(none)).toBeUndefined();
+    expect([table.get(before), table.size]).toEqual(['before', 2]);
+  });
+
   test('KeyTable - every value is visited once when values are deleted on the way', () => {
     const table = new KeyTable<{ readonly n: number }>();
     const keys = Array.from({ length: 10 }, (_, n) => table.add({ n }));
