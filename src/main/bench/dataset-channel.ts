@@ -52,6 +52,28 @@ class Asked {
   }
 }
 
+/** A question as the host takes it in; a class as {@link Asked} is. */
+class CaseMessage implements InboundMessage {
+  readonly id: string;
+  readonly channel: string;
+  readonly namespace: string;
+  readonly message: InboundMessage['message'];
+  readonly metadata: InboundMessage['metadata'];
+  readonly receivedAt: number = Date.now();
+  readonly agent: string;
+  declare readonly context?: TurnContext;
+
+  constructor(id: string, channel: string, { agent, session, text, context, metadata }: Question) {
+    this.id = id;
+    this.channel = channel;
+    this.namespace = `${channel}:${session}`;
+    this.message = { role: 'user', content: text };
+    this.metadata = metadata;
+    this.agent = agent;
+    if (context) this.context = context;
+  }
+}
+
 /** The host has no room at the moment: nothing was kept of the message, and it is handed in again. */
 const SHED: ReadonlySet<string> = new Set([
   'ORRERY_OVERLOADED',
@@ -130,18 +152,9 @@ export class DatasetChannel implements Channel {
     }
     asked.at = performance.now();
     const key = this.#asked.add(asked);
-    const { agent, session, text, context, metadata, stream } = asked.question;
-    const inbound: { -readonly [K in keyof InboundMessage]: InboundMessage[K] } = {
-      id: String(key),
-      channel: ctx.name,
-      namespace: `${ctx.name}:${session}`,
-      message: { role: 'user', content: text },
-      metadata,
-      receivedAt: Date.now(),
-      agent,
-    };
-    if (context) inbound.context = context;
-    ctx.accept(inbound, stream ? timed(asked) : undefined).catch((error: unknown) => this.#refused(key, error));
+    const inbound = new CaseMessage(String(key), ctx.name, asked.question);
+    const listener = asked.question.stream ? timed(asked) : undefined;
+    ctx.accept(inbound, listener).catch((error: unknown) => this.#refused(key, error));
   }
 
   #refused(key: number, error: unknown): void {
