@@ -5,53 +5,6 @@ import { test } from 'vitest';
 import { SyncedAnswers, type Wrote } from '../../src/main/delivery/sqlite-journal/synced-answers.ts';
 import type { Answer, Written } from '../../src/main/delivery/sqlite-journal/packed.ts';
 
-/** A file whose disk a test has in hand. */
-class Disk {
-  /** Writes so far, and how many of them are on the disk. */
-  written = 0;
-  synced = 0;
-  /** The next syncs fail. */
-  broken = false;
-  #beside: { readonly upTo: number; readonly done: (error: Error | null) => void } | undefined;
-  #unsynced = false;
-
-  get unsynced(): boolean {
-    return this.#unsynced;
-  }
-
-  get busy(): boolean {
-    return this.#beside !== undefined;
-  }
-
-  write(): void {
-    this.written += 1;
-    this.#unsynced = true;
-  }
-
-  sync(): void {
-    if (!this.#unsynced) return;
-    assert(!this.busy);
-    if (this.broken) throw new Error('broken');
-    this.#unsynced = false;
-    this.synced = this.written;
-  }
-
-  syncBeside(done: (error: Error | null) => void): void {
-    assert(!this.busy);
-    this.#unsynced = false;
-    this.#beside = { upTo: this.written, done };
-  }
-
-  end(): void {
-    const beside = this.#beside;
-    if (!beside) return;
-    this.#beside = undefined;
-    if (this.broken) this.#unsynced = true;
-    else this.synced = Math.max(this.synced, beside.upTo);
-    beside.done(this.broken ? new Error('broken') : null);
-  }
-}
-
 interface Asked {
   readonly wrote: Wrote;
   /** Its write, to be on the disk before it is told. */
@@ -65,58 +18,76 @@ const step = fc.oneof(
     wrote: fc.constantFrom<Wrote>('messages', 'some', 'changes', 'nothing'),
     messages: fc.integer({ min: 1, max: 8 }),
   }),
-  fc.record({ kind: fc.constantFrom('settle', 'end', 'break', 'mend') }),
+  fc.record({ kind: fc.constantFrom('settle', 'break', 'mend') }),
 );
+
+/** A thread's answers over a disk that a test has in hand, and what was told. */
+class Run {
+  readonly #asked: Asked[] = [];
+  readonly #early = new Set<number>();
+  readonly #answers = new SyncedAnswers({
+    post: (answer) => this.#post(answer),
+    sync: () => this.#sync(),
+    failed: () => FAILED,
+  });
+  #told = 0;
+  #written = 0;
+  #synced = 0;
+  isBroken = false;
+
+  ask(wrote: Wrote, messages: number): void {
+    if (wrote !== 'nothing') this.#written += 1;
+    this.#asked.push({ wrote, write: this.#written });
+    const isWork = wrote === 'messages' || wrote === 'some';
+    this.#answers.add({ value: this.#asked.length - 1 }, wrote, isWork ? messages : 0);
+  }
+
+  settle(): void {
+    this.#answers.settle();
+    assert.equal(this.#told, this.#asked.length);
+  }
+
+  #sync(): void {
+    if (this.isBroken) throw new Error('broken');
+    this.#synced = this.#written;
+  }
+
+  #post(answer: Answer | Written): void {
+    if ('written' in answer) {
+      this.#postEarly(this.#told + answer.written);
+      return;
+    }
+    const one = this.#asked[this.#told];
+    assert(one);
+    if ('value' in answer) {
+      assert.equal(answer.value, this.#told);
+      if (one.wrote !== 'nothing') assert(this.#synced >= one.write);
+    } else assert(one.wrote !== 'nothing' && this.isBroken);
+    this.#told += 1;
+  }
+
+  /** Once, of messages that are all new, before no message that was not told of. */
+  #postEarly(place: number): void {
+    assert(!this.#early.has(place));
+    this.#early.add(place);
+    for (let i = this.#told; i < place; i++) {
+      const wrote = this.#asked[i]?.wrote;
+      assert(this.#early.has(i) || wrote === 'changes' || wrote === 'nothing');
+    }
+    assert.equal(this.#asked[place]?.wrote, 'messages');
+  }
+}
 
 test('answers - are told in order, each after a sync of what it tells, and as failed when that sync failed', () => {
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
-      const disk = new Disk();
-      const asked: Asked[] = [];
-      let told = 0;
-      const early = new Set<number>();
-      const post = (answer: Answer | Written): void => {
-        if ('written' in answer) {
-          const place = told + answer.written;
-          assert.equal(asked[place]?.wrote, 'messages');
-          assert(!early.has(place));
-          early.add(place);
-          // It overtakes no message that was not told of.
-          for (let i = told; i < place; i++) {
-            assert(early.has(i) || asked[i]?.wrote === 'changes' || asked[i]?.wrote === 'nothing');
-          }
-          return;
-        }
-        const one = asked[told];
-        assert(one);
-        if ('value' in answer) {
-          assert.equal(answer.value, told);
-          if (one.wrote !== 'nothing') assert(disk.synced >= one.write);
-        } else assert(one.wrote !== 'nothing' && disk.broken);
-        told += 1;
-      };
-      const answers = new SyncedAnswers({
-        file: disk,
-        post,
-        failed: () => FAILED,
-        synced: () => void answers.settle(),
-      });
+      const run = new Run();
       for (const { kind, ...rest } of steps) {
-        if ('wrote' in rest) {
-          answers.goOn();
-          if (rest.wrote !== 'nothing') disk.write();
-          asked.push({ wrote: rest.wrote, write: disk.written });
-          const isWork = rest.wrote === 'messages' || rest.wrote === 'some';
-          answers.add({ value: asked.length - 1 }, rest.wrote, isWork ? rest.messages : 0);
-        } else if (kind === 'settle') {
-          const settled = answers.settle();
-          assert.equal(settled, !disk.busy);
-          if (settled) assert.equal(told, asked.length);
-        } else if (kind === 'end') disk.end();
-        else disk.broken = kind === 'break';
+        if ('wrote' in rest) run.ask(rest.wrote, rest.messages);
+        else if (kind === 'settle') run.settle();
+        else run.isBroken = kind === 'break';
       }
-      while (disk.busy || !answers.settle()) disk.end();
-      assert.equal(told, asked.length);
+      run.settle();
     }),
     { numRuns: 500 },
   );

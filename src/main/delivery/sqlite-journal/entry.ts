@@ -43,27 +43,26 @@ const file = open();
 if (file) {
   const journal = file;
   const answers = new SyncedAnswers({
-    file: journal,
     post: (told) => port.postMessage(told),
+    sync: () => journal.sync(),
     failed: (error) => (failure = { error: toWire(ours(error)), final: false, unknown: true }),
-    synced: () => serve(journal, answers, waitingRequest()),
   });
   port.on('message', (request: Request) => serve(journal, answers, request));
   port.postMessage({ next: journal.next } satisfies Opening);
 }
 
 /** Serves a request and all that wait behind it. */
-function serve(journal: JournalFile, answers: SyncedAnswers, first: Request | undefined): void {
+function serve(journal: JournalFile, answers: SyncedAnswers, first: Request): void {
   requestedAt = performance.now();
-  for (let request = first; request; request = waitingRequest()) {
-    answers.goOn();
+  for (let request: Request | undefined = first; request; request = waitingRequest()) {
     if ('at' in request) ahead = request.at - Date.now();
     const told = answer(journal, request);
     answers.add(told, wrote(request, told), 'appends' in request ? request.appends.length / APPEND_PLACES : 0);
     if (request.kind === 'close') isClosed = true;
     else upkeepTimer ??= setTimeout(keepUp, IDLE_MS, journal);
   }
-  if (answers.settle() && isClosed) port?.close();
+  answers.settle();
+  if (isClosed) port?.close();
 }
 
 function wrote(request: Request, told: Answer): Wrote {

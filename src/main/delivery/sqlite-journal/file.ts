@@ -235,25 +235,11 @@ export class JournalFile {
     this.#unsynced = false;
   }
 
-  /** Whether something was written that a loss of power may take. */
-  get unsynced(): boolean {
-    return this.#unsynced;
-  }
-
   /** Makes durable all that was written. */
   sync(): void {
     if (!this.#unsynced) return;
     this.#log.now();
     this.#unsynced = false;
-  }
-
-  /** The same of what is written by now, while the thread goes on. */
-  syncBeside(done: (error: Error | null) => void): void {
-    this.#unsynced = false;
-    this.#log.beside((error) => {
-      if (error) this.#unsynced = true;
-      done(error);
-    });
   }
 
   /** A transaction, to be synced. */

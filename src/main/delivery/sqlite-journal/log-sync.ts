@@ -1,11 +1,11 @@
 /**
- * Owns the syncs of the journal's write-ahead log. SQLite writes a transaction to it and leaves the sync to this, so that the next transaction can be
- * written while the disk still works on the last.
+ * Owns the syncs of the journal's write-ahead log. SQLite writes a transaction to it and leaves the sync to this, so that something can be told between the two, and one
+ * sync do for several transactions.
  *
  * A commit in the log is whole or not there at all: its frames carry checksums. What `synchronous = FULL` adds to `NORMAL` is one sync of the log after each
  * commit, and that is done here, before anybody is told of it (https://sqlite.org/pragma.html#pragma_synchronous).
  */
-import { closeSync, fdatasync, fdatasyncSync, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fstatSync, openSync, writeSync } from 'node:fs';
 
 /** What the log is made long with, at once. */
 const EXTEND_BYTES = 1024 * 1024;
@@ -13,9 +13,6 @@ const EXTEND_BYTES = 1024 * 1024;
 export class LogSync {
   /** Its own: SQLite's locks are on the other files, so that closing this one frees none. */
   readonly #fd: number;
-  #syncing = false;
-  #closed = false;
-
   constructor(file: string) {
     this.#fd = openSync(file, 'a', 0o600);
   }
@@ -40,19 +37,7 @@ export class LogSync {
     fdatasyncSync(this.#fd);
   }
 
-  /** Lets the thread go on meanwhile; one at a time. */
-  beside(done: (error: Error | null) => void): void {
-    this.#syncing = true;
-    fdatasync(this.#fd, (error) => {
-      this.#syncing = false;
-      if (this.#closed) closeSync(this.#fd);
-      done(error);
-    });
-  }
-
-  /** Not under a sync: the number might be another file's by then. */
   close(): void {
-    this.#closed = true;
-    if (!this.#syncing) closeSync(this.#fd);
+    closeSync(this.#fd);
   }
 }
