@@ -1,7 +1,7 @@
 /** Holds the answers of the journal's thread to their order and to the syncs that they wait for, over random requests and ends of syncs. */
 import assert from 'node:assert/strict';
 import * as fc from 'fast-check';
-import { test } from 'vitest';
+import { expect, test } from 'vitest';
 import { SyncedAnswers, type Wrote } from '../../src/main/delivery/sqlite-journal/synced-answers.ts';
 import type { Answer, Written } from '../../src/main/delivery/sqlite-journal/packed.ts';
 
@@ -44,7 +44,11 @@ class Run {
 
   settle(): void {
     this.#answers.settle();
-    assert.equal(this.#told, this.#asked.length);
+    assert(this.isSettled);
+  }
+
+  get isSettled(): boolean {
+    return this.#told === this.#asked.length;
   }
 
   #sync(): void {
@@ -88,6 +92,7 @@ test('answers - are told in order, each after a sync of what it tells, and as fa
         else run.isBroken = kind === 'break';
       }
       run.settle();
+      expect(run.isSettled).toBe(true);
     }),
     { numRuns: 500 },
   );

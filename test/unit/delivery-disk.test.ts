@@ -9,6 +9,11 @@ const FULL = new OrreryError('ORRERY_DATABASE_FAILED', 'The disk is full');
 
 class Journal extends MemoryJournal {
   override health: JournalHealth = { status: 'ok' };
+  checks = 0;
+
+  check(): void {
+    this.checks += 1;
+  }
 }
 
 test('retry - a turn that cannot commit is run again once the journal takes writes too, uncounted; after that it counts', async () => {
@@ -33,6 +38,8 @@ test('retry - a turn that cannot commit is run again once the journal takes writ
   expect(d.slot.begun.map(({ attempt }) => attempt)).toEqual([1, 1, 1, 1]);
   expect(d.origin.heard).toEqual([]);
   await d.fail('one', FULL);
+  // It was asked to look whether the disk is at fault, and knew of nothing.
+  expect(journal.checks).toBe(1);
   expect(d.letters.get(id)).toMatchObject({ reason: 'exhausted', attempts: 1 });
   expect(d.origin.heard).toEqual(['ORRERY_DATABASE_FAILED']);
 });

@@ -1,6 +1,6 @@
 /** What the journal's writer sends to its thread, and when; the thread is a test's. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { Request, WorkException } from '../../src/main/delivery/sqlite-journal/packed.ts';
+import type { ProbeAnswer, Request, WorkException } from '../../src/main/delivery/sqlite-journal/packed.ts';
 import { type Failure, type JournalThread, journalFailed } from '../../src/main/delivery/sqlite-journal/thread.ts';
 import { JournalWriter, MARK_DELAY_MS } from '../../src/main/delivery/sqlite-journal/writer.ts';
 import type { Accepted } from '../../src/protocol/index.ts';
@@ -64,6 +64,11 @@ async function append(count = 1): Promise<{ answers: Promise<unknown>; written: 
   return { answers, written };
 }
 
+/** The thread's answer to a probe is of another kind. */
+function answerProbe(place: number, answer: ProbeAnswer): void {
+  (thread.asked[place]?.done as ((value: unknown) => void) | undefined)?.(answer);
+}
+
 describe('marks', () => {
   test('writer - marks wait for others, and go with the next message once they have waited long enough', async () => {
     await append();
@@ -114,6 +119,27 @@ describe('marks', () => {
   });
 });
 
+describe('a disk that somebody else found closed', () => {
+  test('writer - tries the file, refuses messages when it takes no writes, and is not asked twice in a second', async () => {
+    writer.check();
+    writer.check();
+    expect(thread.asked.map(({ request }) => request.kind)).toEqual(['probe']);
+    answerProbe(0, { marked: true });
+    expect(writer.health).toEqual({ status: 'ok' });
+    vi.advanceTimersByTime(1_000);
+    writer.check();
+    answerProbe(1, { marked: true, error: { name: 'OrreryError', message: 'full', code: 'ORRERY_DATABASE_FAILED' } });
+    expect(writer.health).toMatchObject({ status: 'failed', error: { code: 'ORRERY_JOURNAL_FAILED' } });
+    const { answers } = await append();
+    expect(await answers).toMatchObject({ code: 'ORRERY_JOURNAL_FAILED' });
+    // As after any write that failed it is tried again.
+    vi.advanceTimersByTime(1_000);
+    expect(thread.asked).toHaveLength(3);
+    answerProbe(2, { marked: true });
+    expect(writer.health).toEqual({ status: 'ok' });
+  });
+});
+
 describe('a sync that fails', () => {
   const failure: Failure = { error: journalFailed('The disk did not sync'), unknown: true, final: false };
 
@@ -128,8 +154,7 @@ describe('a sync that fails', () => {
       expect(await answers).toMatchObject({ code: 'ORRERY_JOURNAL_FAILED', retryAfterMs: 1_000 });
     }
     const probe = writer.probe();
-    // The thread's answer to a probe is of another kind.
-    (thread.asked[2]?.done as ((value: unknown) => void) | undefined)?.({ marked: true });
+    answerProbe(2, { marked: true });
     await probe;
     await append();
     expect(thread.work[2]).toEqual([1, [], [3]]);

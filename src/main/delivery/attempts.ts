@@ -47,9 +47,11 @@ export class Attempts {
       turns.dissolve(lead, () => [deadReason(code), error]);
       return;
     }
-    if (code === 'ORRERY_DATABASE_FAILED' && this.#isDiskClosed) {
+    if (code === 'ORRERY_DATABASE_FAILED') {
       // The disk takes no writes at all, which is no fault of the turn's and passes.
-      return this.#later(turns.dissolve(lead, ifAborted), error, false);
+      if (this.#isDiskClosed) return this.#later(turns.dissolve(lead, ifAborted), error, false);
+      // Or the journal has not come to know it: what its log has long had room for it still writes.
+      this.#options.journal.check?.();
     }
     const isHopeless = isTooLongToHold(error.retryAfterMs, retry);
     const left = turns.dissolve(lead, (delivery) =>

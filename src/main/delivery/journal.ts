@@ -83,6 +83,8 @@ export interface Journal {
   appendNow?(admission: Admission): Accepted | Error;
   /** Records a later state. Never awaited on the hot path: only acceptance waits. */
   mark(id: DeliveryId, state: DeliveryState, attempts: number): void;
+  /** Looks whether the disk still takes writes, for somebody whose own file it refused; what it finds is told as {@link health}. */
+  check?(): void;
   /** Yields what an earlier process left, in order of acceptance. */
   recover(): AsyncIterable<PendingDelivery>;
   find(key: DedupeKey): Promise<StoredDelivery | undefined>;

@@ -48,7 +48,7 @@ const PAGE_BYTES = 16_384;
 /** Bytes in the write-ahead log at which a commit moves them to the file; in idle time that happens long before. */
 const CHECKPOINT_BYTES = 8 * 1024 * 1024;
 /** A commit's own pages come on top of those. */
-const LOG_SPARE = 1.25;
+const LOG_BYTES: number = CHECKPOINT_BYTES * 1.25;
 /** Rows written since the last checkpoint that are worth one in idle time. */
 const CHECKPOINT_ROWS = 1_000;
 /** Free room that stays in the file for what comes next, and what is given back of it at once. */
@@ -105,7 +105,7 @@ export class JournalFile {
         deleted: (row) => this.#deleted(row),
       });
       this.#readRows();
-      this.#log.extend(CHECKPOINT_BYTES * LOG_SPARE);
+      this.#log.extend(LOG_BYTES);
       if (setup.first) this.#begin();
       this.sync();
       this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
@@ -146,6 +146,8 @@ export class JournalFile {
     this.#run(() => this.#sql.fillProbe.run(PROBE_BYTES));
     this.#run(() => this.#sql.emptyProbe.run());
     this.sync();
+    // It was given back by the checkpoint.
+    this.#log.extend(LOG_BYTES);
   }
 
   find(key: string, at: number): Row | undefined {

@@ -126,6 +126,10 @@ export class SqliteJournal implements Journal {
     this.#writer.mark(id, state, attempts);
   }
 
+  check(): void {
+    this.#writer.check();
+  }
+
   flush(): Promise<void> {
     return this.#writer.flush();
   }

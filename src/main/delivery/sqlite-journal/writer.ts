@@ -14,6 +14,7 @@ import {
   type DeliveryId,
   type DeliveryState,
   OrreryError,
+  fromWire,
   messageOf,
   toWire,
 } from '../../../protocol/index.ts';
@@ -82,6 +83,7 @@ export class JournalWriter {
   #markTimer: NodeJS.Timeout | undefined;
   #probeTimer: NodeJS.Timeout | undefined;
   #closed = false;
+  #checkedAt = -Infinity;
 
   constructor(options: WriterOptions) {
     this.#options = options;
@@ -312,6 +314,20 @@ export class JournalWriter {
       if (this.#thread.running) void this.probe();
       else this.#thread.start();
     }, PROBE_MS);
+  }
+
+  /** Tries whether the file takes writes, though nothing has failed here: it may live on room that it took long ago. Once a second at most. */
+  check(): void {
+    if (this.#closed || this.#health.status === 'failed' || this.#now() - this.#checkedAt < PROBE_MS) return;
+    this.#checkedAt = this.#now();
+    this.#thread.ask(
+      { kind: 'probe', at: this.#now(), marks: [] },
+      ({ error, final = false }) => {
+        if (error) this.#fail({ error: fromWire(error), final });
+      },
+      // The thread's end is told to whoever had work under way.
+      () => undefined,
+    );
   }
 
   /** Tries to write; what was marked meanwhile goes first. */
