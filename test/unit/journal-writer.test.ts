@@ -123,7 +123,7 @@ describe('a disk that somebody else found closed', () => {
   test('writer - tries the file, refuses messages when it takes no writes, and is not asked twice in a second', async () => {
     writer.check();
     writer.check();
-    expect(thread.asked.map(({ request }) => request.kind)).toEqual(['probe']);
+    expect(thread.asked.map(({ request }) => request.kind)).toEqual(['check']);
     answerProbe(0, { marked: true });
     expect(writer.health).toEqual({ status: 'ok' });
     vi.advanceTimersByTime(1_000);

@@ -102,6 +102,8 @@ function valueOf(journal: JournalFile, request: Request): Asks[AskKind][1] {
       return journal.work(request);
     case 'probe':
       return probe(journal, request);
+    case 'check':
+      return tried(() => journal.check());
     case 'find':
       return journal.find(request.key, request.at) ?? null;
     case 'unfinished':
@@ -135,13 +137,19 @@ function refuse(): void {
 
 /** What was marked may be kept where a new message finds no room: an answered message's text is given up. */
 function probe(journal: JournalFile, { marks, at }: Request<'probe'>): ProbeAnswer {
-  let marked = false;
-  try {
+  return tried((kept) => {
     journal.marks(marks, at);
     journal.sync();
-    marked = true;
+    kept();
     journal.probe(at);
     failure = undefined;
+  });
+}
+
+function tried(work: (kept: () => void) => void): ProbeAnswer {
+  let marked = false;
+  try {
+    work(() => (marked = true));
     return { marked };
   } catch (error) {
     return { marked, error: toWire(ours(error)), final: isDamage(error) };

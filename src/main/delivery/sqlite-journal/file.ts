@@ -139,6 +139,11 @@ export class JournalFile {
     if (marks.length > 0) this.work({ at, appends: [], marks, withdrawn: [] });
   }
 
+  /** Throws where the disk has no room for what grows, though the log may have some of its own. */
+  check(): void {
+    this.#log.tryRoom(PROBE_BYTES);
+  }
+
   /** Throws while there is no room. Two transactions: what is added and taken away in one is never written. */
   probe(at: number): void {
     this.compact(at);
@@ -146,8 +151,9 @@ export class JournalFile {
     this.#run(() => this.#sql.fillProbe.run(PROBE_BYTES));
     this.#run(() => this.#sql.emptyProbe.run());
     this.sync();
-    // It was given back by the checkpoint.
+    // The checkpoint gave the log's room back, which is no room for others.
     this.#log.extend(LOG_BYTES);
+    this.check();
   }
 
   find(key: string, at: number): Row | undefined {

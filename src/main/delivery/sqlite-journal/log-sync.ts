@@ -5,15 +5,19 @@
  * A commit in the log is whole or not there at all: its frames carry checksums. What `synchronous = FULL` adds to `NORMAL` is one sync of the log after each
  * commit, and that is done here, before anybody is told of it (https://sqlite.org/pragma.html#pragma_synchronous).
  */
-import { closeSync, fdatasyncSync, fstatSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { OrreryError, messageOf } from '../../../protocol/index.ts';
 
-/** What the log is made long with, at once. */
-const EXTEND_BYTES = 1024 * 1024;
+/** What is written at once. */
+const CHUNK_BYTES = 1024 * 1024;
 
 export class LogSync {
+  readonly #file: string;
   /** Its own: SQLite's locks are on the other files, so that closing this one frees none. */
   readonly #fd: number;
+
   constructor(file: string) {
+    this.#file = file;
     this.#fd = openSync(file, 'a', 0o600);
   }
 
@@ -24,20 +28,46 @@ export class LogSync {
    */
   extend(bytes: number): void {
     try {
-      const missing = Math.max(0, bytes - fstatSync(this.#fd).size);
-      const zeros = Buffer.alloc(Math.min(missing, EXTEND_BYTES));
-      for (let left = missing; left > 0;) left -= writeSync(this.#fd, zeros, 0, Math.min(left, zeros.length));
+      this.#grow(bytes - fstatSync(this.#fd).size);
     } catch {
       // A full disk: the first message will tell.
     }
   }
 
-  /** Waits for the disk. */
+  /** Tries whether the disk has room for so many bytes more. Throws `ORRERY_DATABASE_FAILED`. */
+  tryRoom(bytes: number): void {
+    this.#throwing(() => {
+      const { size } = fstatSync(this.#fd);
+      try {
+        this.#grow(bytes);
+        fdatasyncSync(this.#fd);
+      } finally {
+        ftruncateSync(this.#fd, size);
+      }
+    });
+  }
+
+  /** Waits for the disk. Throws `ORRERY_DATABASE_FAILED`. */
   now(): void {
-    fdatasyncSync(this.#fd);
+    this.#throwing(() => fdatasyncSync(this.#fd));
   }
 
   close(): void {
     closeSync(this.#fd);
+  }
+
+  #grow(bytes: number): void {
+    const zeros = Buffer.alloc(Math.max(0, Math.min(bytes, CHUNK_BYTES)));
+    for (let left = bytes; left > 0;) left -= writeSync(this.#fd, zeros, 0, Math.min(left, zeros.length));
+  }
+
+  #throwing(work: () => void): void {
+    try {
+      work();
+    } catch (cause) {
+      throw new OrreryError('ORRERY_DATABASE_FAILED', `The disk does not take ${this.#file}: ${messageOf(cause)}`, {
+        cause,
+      });
+    }
   }
 }

@@ -54,6 +54,8 @@ export interface Asks {
   readonly work: [WorkRequest, readonly WorkException[]];
   /** Tries to write after a failure; with it, what was marked meanwhile. Answers whether that was kept. */
   readonly probe: [{ readonly at: number; readonly marks: PackedMarks }, ProbeAnswer];
+  /** Tries whether the disk has room. */
+  readonly check: [{ readonly at: number }, ProbeAnswer];
   readonly find: [{ readonly at: number; readonly key: string }, Row | null];
   readonly unfinished: [{ readonly after: number; readonly until: number }, readonly Row[]];
   readonly letters: [{ readonly limit: number; readonly after?: DeliveryId }, readonly Row[]];

@@ -321,7 +321,7 @@ export class JournalWriter {
     if (this.#closed || this.#health.status === 'failed' || this.#now() - this.#checkedAt < PROBE_MS) return;
     this.#checkedAt = this.#now();
     this.#thread.ask(
-      { kind: 'probe', at: this.#now(), marks: [] },
+      { kind: 'check', at: this.#now() },
       ({ error, final = false }) => {
         if (error) this.#fail({ error: fromWire(error), final });
       },
