@@ -27,10 +27,12 @@ export class LogSync {
    * zeros are the end of the log.
    */
   extend(bytes: number): void {
+    const { size } = fstatSync(this.#fd);
     try {
-      this.#grow(bytes - fstatSync(this.#fd).size);
+      this.#grow(bytes - size);
     } catch {
-      // A full disk: the first message will tell.
+      // What is left of the disk is for others too.
+      this.#shrink(size);
     }
   }
 
@@ -42,7 +44,7 @@ export class LogSync {
         this.#grow(bytes);
         fdatasyncSync(this.#fd);
       } finally {
-        ftruncateSync(this.#fd, size);
+        this.#shrink(size);
       }
     });
   }
@@ -59,6 +61,15 @@ export class LogSync {
   #grow(bytes: number): void {
     const zeros = Buffer.alloc(Math.max(0, Math.min(bytes, CHUNK_BYTES)));
     for (let left = bytes; left > 0;) left -= writeSync(this.#fd, zeros, 0, Math.min(left, zeros.length));
+  }
+
+  /** Takes back what {@link #grow} added: zeros. */
+  #shrink(bytes: number): void {
+    try {
+      ftruncateSync(this.#fd, bytes);
+    } catch {
+      // A longer log is none the worse.
+    }
   }
 
   #throwing(work: () => void): void {
