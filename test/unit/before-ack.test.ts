@@ -15,7 +15,11 @@ class WrittenFirst extends MemoryJournal {
     super({ dedupeRetentionMs: 1_000, replyRetentionMs: 1_000, idPrefix: 't', maxDeadLetters: 10 });
     // Intake asks for it, and must not find it.
     Object.defineProperty(this, 'appendNow', { value: undefined });
+    Object.defineProperty(this, 'durable', { value: true });
   }
+
+  /** While it is, messages are told of by their answer alone. */
+  isQuiet = false;
 
   override async append(
     batch: readonly Admission[],
@@ -24,21 +28,30 @@ class WrittenFirst extends MemoryJournal {
     const answers = batch.map((admission) => MemoryJournal.prototype.appendNow.call(this, admission));
     const accepted = answers.filter((one): one is Accepted => !(one instanceof Error) && one.status === 'accepted');
     if (accepted.length < answers.length) return answers;
-    written?.(accepted);
+    if (!this.isQuiet) written?.(accepted);
     const { promise, resolve, reject } = Promise.withResolvers<readonly Accepted[]>();
     this.#syncs.push({ sync: () => resolve(accepted), fail: reject });
     return promise;
   }
 
   async sync(): Promise<void> {
-    for (const { sync } of this.#syncs.splice(0)) sync();
+    this.syncNow();
     await tick();
+  }
+
+  syncNow(): void {
+    for (const { sync } of this.#syncs.splice(0)) sync();
   }
 
   async fail(error: Error): Promise<void> {
     for (const { fail } of this.#syncs.splice(0)) fail(error);
     await tick();
   }
+}
+
+/** Lets promises run, and no event of the loop. */
+async function microtasks(): Promise<void> {
+  for (let i = 0; i < 100; i++) await Promise.resolve();
 }
 
 function delivery(): { d: DeliveryUnderTest; journal: WrittenFirst } {
@@ -105,6 +118,44 @@ describe('a message that is written and not synced', () => {
     expect(d.origin.typingNow).toBe(1);
     await d.reply('two');
     expect(d.origin.typingNow).toBe(0);
+  });
+
+  test('intake - that they are worked on is shown once, and taken back, when several messages share a turn', async () => {
+    const { d, journal } = delivery();
+    d.origin.mode = 'collect';
+    const sent = ['one', 'two', 'three'].map((text) => d.send(text));
+    await tick();
+    await journal.sync();
+    await Promise.all(sent);
+    expect(d.origin.typingNow).toBe(1);
+    await d.reply('one');
+    expect(d.origin.heard).toHaveLength(3);
+    expect(d.origin.typingNow).toBe(0);
+  });
+
+  test('intake - a reply that waits is not overtaken by that of a later message of its session that did not wait', async () => {
+    const { d, journal } = delivery();
+    void d.send('one');
+    await tick();
+    await d.reply('one');
+    journal.isQuiet = true;
+    void d.send('two');
+    await microtasks();
+    // Both are told in one turn of the loop, and the second one's turn ends in it too.
+    journal.syncNow();
+    await microtasks();
+    await d.reply('two');
+    expect(d.origin.heard).toEqual(['one', 'two']);
+  });
+
+  test('intake - who is refused hears nothing of what the next start does', async () => {
+    const { d, journal } = delivery();
+    const refused = d.send('hello').catch((error: unknown) => error);
+    await tick();
+    d.engine.abandon(new OrreryError('ORRERY_INTERRUPTED', 'the host stops'));
+    await journal.fail(FAILED);
+    expect(await refused).toBe(FAILED);
+    expect([...d.origin.leftIds, ...d.origin.heard]).toEqual([]);
   });
 
   test('intake - replies of a session keep their order when the first waits for its sync', async () => {

@@ -1,6 +1,7 @@
 /** What the journal's writer sends to its thread, and when; the thread is a test's. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { ProbeAnswer, Request, WorkException } from '../../src/main/delivery/sqlite-journal/packed.ts';
+import { STATUS } from '../../src/main/delivery/sqlite-journal/schema.ts';
 import { type Failure, type JournalThread, journalFailed } from '../../src/main/delivery/sqlite-journal/thread.ts';
 import { JournalWriter, MARK_DELAY_MS } from '../../src/main/delivery/sqlite-journal/writer.ts';
 import type { Accepted } from '../../src/protocol/index.ts';
@@ -100,6 +101,40 @@ describe('marks', () => {
     thread.asked[1]?.done([]);
     vi.advanceTimersByTime(10 * MARK_DELAY_MS);
     expect(thread.work).toHaveLength(2);
+  });
+
+  test('writer - marks go in their time again after a failure took those that were due', async () => {
+    await append();
+    writer.mark('w-1', dispatched(), 1);
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    thread.asked[0]?.failed({ error: journalFailed('full'), unknown: false, final: false });
+    vi.advanceTimersByTime(1_000);
+    answerProbe(1, { marked: true });
+    expect(writer.lag.marks).toBe(0);
+    writer.mark('w-1', answered(), 1);
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    expect(thread.work.at(-1)).toEqual([0, [1], []]);
+  });
+
+  test('writer - the newest state of a delivery is kept when two transactions with its states fail one after the other', () => {
+    writer.mark('w-1', dispatched(), 1);
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    writer.mark('w-1', answered('yes'), 1);
+    writer.mark('w-2', dispatched(), 1);
+    writer.sendAll();
+    expect(thread.work).toEqual([
+      [0, [1], []],
+      [0, [1, 2], []],
+    ]);
+    const failure: Failure = { error: journalFailed('full'), unknown: false, final: false };
+    thread.asked[0]?.failed(failure);
+    thread.asked[1]?.failed(failure);
+    vi.advanceTimersByTime(1_000);
+    const { request } = thread.asked[2] ?? {};
+    expect(request).toMatchObject({
+      kind: 'probe',
+      marks: [1, STATUS.answered, 1, 'yes', null, 2, STATUS.dispatched, 1, null, expect.any(String)],
+    });
   });
 
   test('writer - a message that comes again is answered with what was marked, also where the file does not have it yet', async () => {

@@ -20,6 +20,20 @@ test('log - is made longer with zeros, and is as long as before when room was tr
   log.close();
 });
 
+test('log - after a sync that failed none goes well before it is mended', () => {
+  using dir = temporaryDirectory();
+  const log = new LogSync(join(dir.path, 'a-wal'));
+  log.now();
+  // Its descriptor is gone, and so is every sync.
+  log.close();
+  const failed = expect.objectContaining({ code: 'ORRERY_DATABASE_FAILED' });
+  expect(() => log.now()).toThrow(failed);
+  expect(log.isBroken).toBe(true);
+  expect(() => log.now()).toThrow(failed);
+  log.mended();
+  expect(log.isBroken).toBe(false);
+});
+
 test.skipIf(!existsSync(FULL))(
   'log - a full disk is found when room is tried, and is no error when the log is made longer',
   () => {

@@ -57,6 +57,8 @@ export class Intake {
     retryAfterMs: MIN_SHED_MS,
   });
   #batch: Waiting[] = [];
+  /** Batches that are accepted and whose senders hear in a moment what became of them. */
+  #acking = 0;
 
   constructor(options: IntakeOptions) {
     this.#options = options;
@@ -216,9 +218,11 @@ export class Intake {
       if (waiting.begun) this.#tell(waiting, waiting.begun, answerOf(i));
       else this.#take(waiting, answerOf(i));
     }
-    if (!batch[0]?.begun) return;
+    if (!batch.some(({ begun }) => begun)) return;
+    this.#acking += 1;
     // Not within the call that brings the good news: a channel must have heard of the acceptance first.
     setImmediate(() => {
+      this.#acking -= 1;
       for (const { begun } of batch) if (begun) acked(begun, this.#options.log);
     });
   }
@@ -231,7 +235,13 @@ export class Intake {
     reject(answer);
   }
 
-  #take({ admission, mailbox, origin, listener, resolve, reject }: Waiting, answer: Accepted | Error): void {
+  #take(waiting: Waiting, answer: Accepted | Error): void {
+    const { admission, mailbox, origin, listener, resolve, reject } = waiting;
+    if (this.#acking > 0 && !(answer instanceof Error) && answer.status === 'accepted') {
+      // Race: replies of its session may still be held, and its own must not leave before them.
+      this.#begin(waiting, answer);
+      return resolve(answer);
+    }
     mailbox.reserved -= 1;
     try {
       resolve(this.#taken(answer, admission.inbound, mailbox, origin, listener));

@@ -150,11 +150,12 @@ export class Ledger {
   /** Still pending in the account, as it is in the journal. */
   #leave(delivery: Delivery): boolean {
     if (this.#deliveries.get(delivery.key) !== delivery) return false;
-    const { id, agent, origin, target } = delivery;
+    const { id, agent, target } = delivery;
     clearTimeout(delivery.retryTimer);
     quiet(delivery);
     this.#removed(delivery);
-    const tellLeft = (): void => origin.left?.({ target, delivery: id, agent, error: LEFT });
+    // By then it may be nobody's.
+    const tellLeft = (): void => delivery.origin.left?.({ target, delivery: id, agent, error: LEFT });
     if (delivery.beforeAck) delivery.beforeAck.later(tellLeft);
     else tellLeft();
     return true;

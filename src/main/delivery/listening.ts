@@ -37,7 +37,8 @@ export function acked(delivery: Delivery, log: Logger): void {
   delivery.beforeAck = undefined;
   if (beforeAck.text !== '') guard(delivery, log, () => delivery.listener?.delta?.(beforeAck.text));
   beforeAck.release();
-  if (delivery.state.status === 'dispatched') showTyping(delivery);
+  // Not of those that were joined to its turn: it is shown once, and taken back with the turn's lead.
+  if (delivery.state.status === 'dispatched' && delivery.mailbox.active === delivery) showTyping(delivery);
 }
 
 /** Ends the typing indicator. */

@@ -138,6 +138,7 @@ function refuse(): void {
 /** What was marked may be kept where a new message finds no room: an answered message's text is given up. */
 function probe(journal: JournalFile, { marks, at }: Request<'probe'>): ProbeAnswer {
   return tried((kept) => {
+    journal.mend();
     journal.marks(marks, at);
     journal.sync();
     kept();

@@ -6,7 +6,7 @@ import { hash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import type { DeliveryId, InboundMessage } from '../../../protocol/index.ts';
+import { type DeliveryId, type InboundMessage, OrreryError } from '../../../protocol/index.ts';
 import { Writer, openDatabase } from '../../../lib/sqlite.ts';
 import { Compactor, type DeletedRow } from './compactor.ts';
 import { KeyTable } from './key-table.ts';
@@ -142,6 +142,14 @@ export class JournalFile {
   /** Throws where the disk has no room for what grows, though the log may have some of its own. */
   check(): void {
     this.#log.tryRoom(PROBE_BYTES);
+  }
+
+  /** After a sync that failed: brings all that was written to the file itself, anew. Throws while that does not go. */
+  mend(): void {
+    if (!this.#log.isBroken) return;
+    const row = this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
+    if (row?.['busy'] !== 0) throw new OrreryError('ORRERY_DATABASE_FAILED', `Another program reads the ${WHAT}`);
+    this.#log.mended();
   }
 
   /** Throws while there is no room. Two transactions: what is added and taken away in one is never written. */

@@ -15,6 +15,8 @@ export class LogSync {
   readonly #file: string;
   /** Its own: SQLite's locks are on the other files, so that closing this one frees none. */
   readonly #fd: number;
+  /** A sync failed, and what it was to bring to the disk may be missing there: the kernel tells of it once, and the next sync would go well. */
+  #broken: OrreryError | undefined;
 
   constructor(file: string) {
     this.#file = file;
@@ -38,20 +40,41 @@ export class LogSync {
 
   /** Tries whether the disk has room for so many bytes more. Throws `ORRERY_DATABASE_FAILED`. */
   tryRoom(bytes: number): void {
-    this.#throwing(() => {
-      const { size } = fstatSync(this.#fd);
+    const { size } = fstatSync(this.#fd);
+    try {
+      this.#grow(bytes);
+      // Of its own: an error that is told here is told once more to the sync that it belongs to.
+      const fd = openSync(this.#file, 'a');
       try {
-        this.#grow(bytes);
-        fdatasyncSync(this.#fd);
+        fdatasyncSync(fd);
       } finally {
-        this.#shrink(size);
+        closeSync(fd);
       }
-    });
+    } catch (error) {
+      throw this.#refusal(error);
+    } finally {
+      this.#shrink(size);
+    }
   }
 
-  /** Waits for the disk. Throws `ORRERY_DATABASE_FAILED`. */
+  /** Waits for the disk. Throws `ORRERY_DATABASE_FAILED`, and from then on until it is {@link mended}. */
   now(): void {
-    this.#throwing(() => fdatasyncSync(this.#fd));
+    if (this.#broken) throw this.#broken;
+    try {
+      fdatasyncSync(this.#fd);
+    } catch (error) {
+      this.#broken = this.#refusal(error);
+      throw this.#broken;
+    }
+  }
+
+  get isBroken(): boolean {
+    return this.#broken !== undefined;
+  }
+
+  /** All that the log had is in the file, and synced there. */
+  mended(): void {
+    this.#broken = undefined;
   }
 
   close(): void {
@@ -72,13 +95,9 @@ export class LogSync {
     }
   }
 
-  #throwing(work: () => void): void {
-    try {
-      work();
-    } catch (cause) {
-      throw new OrreryError('ORRERY_DATABASE_FAILED', `The disk does not take ${this.#file}: ${messageOf(cause)}`, {
-        cause,
-      });
-    }
+  #refusal(cause: unknown): OrreryError {
+    return new OrreryError('ORRERY_DATABASE_FAILED', `The disk does not take ${this.#file}: ${messageOf(cause)}`, {
+      cause,
+    });
   }
 }

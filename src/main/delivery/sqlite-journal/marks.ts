@@ -9,6 +9,8 @@ export interface Mark {
   readonly seq: number;
   state: DeliveryState;
   attempts: number;
+  /** Larger for what was marked later: transactions fail in any order, and a later step must not be taken back by an earlier one. */
+  order: number;
 }
 
 /** Two deliveries that share a place only miss each other's earlier step. */
@@ -16,6 +18,7 @@ const PLACES = 4_096;
 
 export class Marks {
   #list: Mark[] = [];
+  #order = 0;
   /** Where the last mark of a delivery of that place stands; of an earlier list, it finds another delivery there, or none. */
   readonly #places = new Int32Array(PLACES);
 
@@ -24,15 +27,18 @@ export class Marks {
   }
 
   add(seq: number, state: DeliveryState, attempts: number): void {
-    const place = seq % PLACES;
-    const known = this.#list[this.#places[place] ?? 0];
+    const order = (this.#order += 1);
+    const known = this.#list[this.#places[seq % PLACES] ?? 0];
     if (known?.seq === seq) {
       known.state = state;
       known.attempts = attempts;
-      return;
-    }
-    this.#places[place] = this.#list.length;
-    this.#list.push({ seq, state, attempts });
+      known.order = order;
+    } else this.#push({ seq, state, attempts, order });
+  }
+
+  #push(mark: Mark): void {
+    this.#places[mark.seq % PLACES] = this.#list.length;
+    this.#list.push(mark);
   }
 
   /** The newest state of a delivery that waits here. */
@@ -46,13 +52,15 @@ export class Marks {
     return taken;
   }
 
-  /** Takes marks back that were not kept: before those that came since, and one of each delivery. */
+  /** Takes marks back that were not kept: the newest of each delivery, of these and of those that came since. */
   putBack(marks: readonly Mark[]): void {
     if (marks.length === 0) return;
     const newest = new Map<number, Mark>();
-    for (const mark of [...marks, ...this.#list]) newest.set(mark.seq, mark);
+    for (const mark of [...marks, ...this.#list]) {
+      if (mark.order > (newest.get(mark.seq)?.order ?? 0)) newest.set(mark.seq, mark);
+    }
     this.#list = [];
-    for (const { seq, state, attempts } of newest.values()) this.add(seq, state, attempts);
+    for (const mark of newest.values()) this.#push(mark);
   }
 }
 

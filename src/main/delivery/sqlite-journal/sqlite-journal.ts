@@ -26,6 +26,7 @@ import {
   positionOf,
   storedOf,
 } from './packed.ts';
+import type { Row } from './statements.ts';
 import { JournalThread } from './thread.ts';
 import { JournalWriter } from './writer.ts';
 
@@ -57,6 +58,8 @@ export class SqliteJournal implements Journal {
   readonly #writer: JournalWriter;
   /** The first sequence number of this process. */
   #first = 0;
+  /** Places of letters that were put back without knowing whether that lasts: as many as were asked for and refused. */
+  readonly #unknownReplays = new Map<DeliveryId, number>();
   #closing: Promise<void> | undefined;
 
   constructor(options: SqliteJournalOptions) {
@@ -190,8 +193,15 @@ export class SqliteJournal implements Journal {
   /** What is under way is answered first: asked again of another thread, a dead letter's death could follow its replay. */
   async #replay(id: DeliveryId): Promise<PendingDelivery | undefined> {
     await this.flush();
-    const position = this.#writer.nextPlace();
-    const row = await this.#ask({ kind: 'replay', id, position, at: this.#now() });
+    const position = this.#unknownReplays.get(id) ?? this.#writer.nextPlace();
+    const row = await new Promise<Row | null>((resolve, reject) => {
+      this.#thread.ask<'replay'>({ kind: 'replay', id, position, at: this.#now() }, resolve, ({ error, unknown }) => {
+        // It may be in its new place, and no letter any more: asked again with that, it is found there.
+        if (unknown) this.#unknownReplays.set(id, position);
+        reject(error);
+      });
+    });
+    this.#unknownReplays.delete(id);
     return row ? pendingOf(row) : undefined;
   }
 

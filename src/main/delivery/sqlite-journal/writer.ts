@@ -318,8 +318,8 @@ export class JournalWriter {
 
   /** Tries whether the file takes writes, though nothing has failed here: it may live on room that it took long ago. Once a second at most. */
   check(): void {
-    if (this.#closed || this.#health.status === 'failed' || this.#now() - this.#checkedAt < PROBE_MS) return;
-    this.#checkedAt = this.#now();
+    if (this.#closed || this.#health.status === 'failed' || performance.now() - this.#checkedAt < PROBE_MS) return;
+    this.#checkedAt = performance.now();
     this.#thread.ask(
       { kind: 'check', at: this.#now() },
       ({ error, final = false }) => {
@@ -332,7 +332,7 @@ export class JournalWriter {
 
   /** Tries to write; what was marked meanwhile goes first. */
   probe(): Promise<void> {
-    const marks = this.#marks.take();
+    const marks = this.#takeMarks(true);
     this.#marksUnderWay.push(marks);
     return new Promise((resolve) => {
       const settle = ({ marked, error, final = false }: ProbeAnswer): void => {
