@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { Answer, DatasetChannel, Question } from '../../src/main/bench/dataset-channel.ts';
+import type { Answer, Question } from '../../src/main/bench/dataset-channel.ts';
 import { Lane } from '../../src/main/bench/lane.ts';
 import { type Finished, Pipeline, type PipelineOptions } from '../../src/main/bench/pipeline.ts';
 import type { BenchResult } from '../../src/main/bench/results.ts';
@@ -36,9 +36,8 @@ interface Ran {
 /** A pipeline whose agents answer as `ask` does, one question at a time. */
 function pipelineOf(ask: (question: Question) => Promise<Answer>, o: Partial<PipelineOptions> = {}): Ran {
   const batches: (readonly Finished[])[] = [];
-  const channel = { ask } as unknown as DatasetChannel;
   const pipeline = new Pipeline({
-    channel,
+    channel: { ask },
     lanes: ['one', 'two'].map((agent) => new Lane({ agent, concurrency: 4, stream: false })),
     judgeLanes: new Map(),
     concurrency: 8,

@@ -1,9 +1,15 @@
 /** What the journal's writer sends to its thread, and when; the thread is a test's. */
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import type { ProbeAnswer, Request, WorkException } from '../../src/main/delivery/sqlite-journal/packed.ts';
+import type {
+  AskKind,
+  Asks,
+  ProbeAnswer,
+  Request,
+  WorkException,
+} from '../../src/main/delivery/sqlite-journal/packed.ts';
 import { STATUS } from '../../src/main/delivery/sqlite-journal/schema.ts';
-import { type Failure, type JournalThread, journalFailed } from '../../src/main/delivery/sqlite-journal/thread.ts';
-import { JournalWriter, MARK_DELAY_MS } from '../../src/main/delivery/sqlite-journal/writer.ts';
+import { type Failure, journalFailed } from '../../src/main/delivery/sqlite-journal/thread.ts';
+import { JournalWriter, MARK_DELAY_MS, type WriterThread } from '../../src/main/delivery/sqlite-journal/writer.ts';
 import type { Accepted } from '../../src/protocol/index.ts';
 import { admission, answered, dispatched } from '../support/journal.ts';
 
@@ -15,12 +21,17 @@ interface Asked {
 }
 
 /** Answers when a test says so. */
-class FakeThread {
+class FakeThread implements WriterThread {
   readonly asked: Asked[] = [];
   readonly running = true;
 
-  ask(request: Request, done: Asked['done'], failed: Asked['failed'], written?: () => void): void {
-    this.asked.push({ request, done, failed, ...(written && { written }) });
+  ask<K extends AskKind>(
+    request: Request<K>,
+    done: (value: Asks[K][1]) => void,
+    failed: Asked['failed'],
+    written?: () => void,
+  ): void {
+    this.asked.push({ request: request as Request, done, failed, ...(written && { written }) });
   }
 
   start(): void {
@@ -44,7 +55,7 @@ beforeEach(() => {
   vi.useFakeTimers();
   thread = new FakeThread();
   writer = new JournalWriter({
-    thread: thread as unknown as JournalThread,
+    thread,
     idPrefix: 'w',
     changed: undefined,
     now: Date.now,

@@ -8,7 +8,7 @@
 import type { OrreryError, TurnContext } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
 import { type SuiteCase, inputOf } from './cases.ts';
-import type { Answer, DatasetChannel, Question } from './dataset-channel.ts';
+import type { Answer, Asker, Question } from './dataset-channel.ts';
 import type { BenchResult } from './results.ts';
 
 /** One result that the run wants. */
@@ -76,7 +76,7 @@ const NO_HISTORY: TurnContext = { mode: 'replace', messages: [] };
 
 /** Asks an agent one case. Rejects with what became of its first message that failed. */
 export function converse(
-  channel: DatasetChannel,
+  channel: Asker,
   work: Work,
   { stream, startedAt }: { readonly stream: boolean; readonly startedAt: number },
 ): Promise<Outcome> {
@@ -99,7 +99,7 @@ export function converse(
 
 /** Says what follows in the session, each message once the one before it is answered. */
 async function goOn(
-  channel: DatasetChannel,
+  channel: Asker,
   question: Question,
   texts: readonly string[],
   first: Promise<Answer>,
@@ -143,7 +143,7 @@ export function failedOutcome({ code, message }: OrreryError, startedAt: number)
 
 /** Asks a judge about a reply; resolves to its verdict, and to the tokens that took as far as they are known. */
 export async function judge(
-  channel: DatasetChannel,
+  channel: Asker,
   spec: Extract<ScorerSpec, { kind: 'judge' }>,
   work: Work,
   output: string,

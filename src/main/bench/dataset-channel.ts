@@ -85,6 +85,9 @@ const MIN_SHED_MS = 50;
 const NOTHING: Disposable = { [Symbol.dispose]: () => undefined };
 const NO_SENDS: SendReceipt = { ids: [] };
 
+/** What puts a question to an agent. */
+export type Asker = Pick<DatasetChannel, 'ask'>;
+
 export class DatasetChannel implements Channel {
   readonly type = 'dataset';
   readonly #asked = new KeyTable<Asked>();

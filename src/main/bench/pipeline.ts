@@ -9,7 +9,7 @@
 import { OrreryError, asOrreryError } from '../../protocol/index.ts';
 import type { ScorerSpec } from '../../protocol/scorers.ts';
 import { type Outcome, Work, converse, failedOutcome, judge } from './asking.ts';
-import type { DatasetChannel } from './dataset-channel.ts';
+import type { Asker } from './dataset-channel.ts';
 import { Gate, type Lane } from './lane.ts';
 import type { BenchResult } from './results.ts';
 import { SharedCases } from './shared-cases.ts';
@@ -32,7 +32,7 @@ export class Finished {
 }
 
 export interface PipelineOptions {
-  readonly channel: DatasetChannel;
+  readonly channel: Asker;
   readonly lanes: readonly Lane[];
   /** Lanes of agents that grade and are not graded, by their names. */
   readonly judgeLanes: ReadonlyMap<string, Lane>;

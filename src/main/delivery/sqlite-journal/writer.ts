@@ -32,8 +32,11 @@ import {
 } from './packed.ts';
 import { type Failure, type JournalThread, PROBE_MS, journalFailed } from './thread.ts';
 
+/** What the writer needs of the journal's thread. */
+export type WriterThread = Pick<JournalThread, 'ask' | 'running' | 'start'>;
+
 export interface WriterOptions {
-  readonly thread: JournalThread;
+  readonly thread: WriterThread;
   readonly idPrefix: string;
   readonly changed: ((health: JournalHealth) => void) | undefined;
   readonly now: () => number;
@@ -66,7 +69,7 @@ const OK: JournalHealth = { status: 'ok' };
 export class JournalWriter {
   readonly #options: WriterOptions;
   readonly #now: () => number;
-  readonly #thread: JournalThread;
+  readonly #thread: WriterThread;
   readonly #marks = new Marks();
   #health: JournalHealth = OK;
   #next = 0;
