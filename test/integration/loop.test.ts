@@ -60,7 +60,6 @@ describe.each(PROVIDERS)('%s', (provider) => {
     expect(reply).toMatchObject({ usage: { inputTokens: 7, outputTokens: 5 }, steps: 1 });
     expect(reply.message.content).toBe('The second answer, in several pieces.');
     expect(deltas.join('')).toBe(reply.message.content);
-    expect(deltas.length).toBeGreaterThan(1);
     const order = ['Be brief.', 'first', 'The first answer.', 'second'].map((text) => bodies()[1]?.indexOf(text) ?? -1);
     expect(order.every((at) => at >= 0)).toBe(true);
     expect(order.slice(1)).toEqual(order.slice(1).toSorted((a, b) => a - b));

@@ -19,8 +19,8 @@ export const MAX_TERMS = 32;
 const UNSPACED =
   /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Thai}\p{Script=Lao}\p{Script=Khmer}\p{Script=Myanmar}]/gu;
 const MARKS = /\p{M}/gu;
-/** Letters and digits, as the index's own tokenizer has them. */
-const WORD = /[\p{L}\p{N}\p{Co}]+/gu;
+/** Letters and digits, as the index's own tokenizer has them: to its older Unicode the vowel signs of New Tai Lue are none. */
+const WORD = /(?:(?![\u19B0-\u19C0\u19C8\u19C9])[\p{L}\p{N}\p{Co}])+/gu;
 
 /** Returns the words of a text, without case and accents. */
 export function wordsOf(text: string): readonly string[] {
