@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DatabaseSync } from 'node:sqlite';
+import { loggedIn } from '../support/journal-file.ts';
 import type { Status } from '../../src/main/index.ts';
 import { type HistoryLine, type Ledger, namespaceOf } from './ledger.ts';
 import type { PlannedSession } from './plan.ts';
@@ -97,7 +98,10 @@ function checkJournal(database: DatabaseSync, ledger: Ledger): void {
          sum(finished_at IS NULL) AS unfinished FROM deliveries`,
     )
     .get();
-  const total = (name: string): number => Number(meta?.[name]) + Number(rows?.[name]);
+  const logged = loggedIn(database);
+  // A journal that was closed in order has all that is unfinished in rows of its own.
+  const inLog: Readonly<Record<string, number>> = { accepted: logged.length, answered: logged.length };
+  const total = (name: string): number => Number(meta?.[name]) + Number(rows?.[name]) + (inLog[name] ?? 0);
   const { messages, answered, dead } = ledger.figures();
   ledger.expectEqual('messages in the journal = messages with an outcome', total('accepted'), messages);
   const letters = database.prepare('SELECT key, state, crashes FROM deliveries WHERE died_at IS NOT NULL').all();
@@ -106,7 +110,8 @@ function checkJournal(database: DatabaseSync, ledger: Ledger): void {
   const anew = letters.filter(({ key, crashes }) => Number(crashes) > 0 && toldOf(key, ledger) === 'answered').length;
   ledger.expectEqual('answered in the journal = answered', total('answered') + anew, answered);
   ledger.expectEqual('dead in the journal = dead', total('dead') - anew, dead);
-  ledger.expectEqual('unfinished in the journal = 0', Number(rows?.['unfinished']), 0);
+  const open = logged.filter(({ finishedAt }) => finishedAt === null).length;
+  ledger.expectEqual('unfinished in the journal = 0', Number(rows?.['unfinished']) + open, 0);
   ledger.expectEqual('the journal was closed in order', Number(meta?.['clean']), 1);
   for (const { key, state, crashes } of letters) {
     const id = idOf(key);

@@ -2,6 +2,7 @@
 import { readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { AppendPacker, MarkPacker, joinAppends } from '../../src/main/delivery/sqlite-journal/packed-work.ts';
 import { describe, expect, test } from 'vitest';
 import type { OrreryConfig } from '../../src/main/config/input.ts';
 import { actor, eventually } from '../support/host.ts';
@@ -92,18 +93,24 @@ describe('SIGKILL', () => {
     await served.kill();
     // The session has the turn, and the journal is made to have lost every later state.
     const journal = new DatabaseSync(join(served.path('data'), 'journal.db'));
-    journal.exec(
-      `UPDATE deliveries SET status = 1, attempts = 1, finished_at = NULL, state = '{"status":"dispatched","slot":0,"generation":1,"attempt":1}',
-       reply = NULL, body = '${JSON.stringify({ message: { role: 'user', content: 'say one' } })}', about = '${JSON.stringify(
-         {
-           id: 'one',
-           channel: 'web',
-           namespace: 'web:s',
-           metadata: { gate: served.path('gate'), log: served.path('log') },
-           receivedAt: Date.now(),
-         },
-       )}'`,
-    );
+    const accepted = new AppendPacker();
+    const inbound = {
+      id: 'one',
+      channel: 'web',
+      namespace: 'web:s',
+      message: { role: 'user', content: 'say one' },
+      metadata: { gate: served.path('gate'), log: served.path('log') },
+      receivedAt: Date.now(),
+    } as const;
+    accepted.add(1, { inbound, agent: 'actor' });
+    const { numbers, keys, texts } = joinAppends([accepted]);
+    const marks = new MarkPacker();
+    marks.add(1, { status: 'dispatched', slot: 0, generation: 1, attempt: 1 }, 1);
+    const { numbers: steps, texts: states } = marks.packed();
+    const [first, ...others] = journal.prepare('SELECT row, keys FROM log ORDER BY row').all();
+    expect(first?.['keys']).toBe(keys);
+    for (const { row } of others) journal.prepare('DELETE FROM log WHERE row = ?').run(row ?? null);
+    journal.prepare('UPDATE log SET appends = ?, marks = ?, states = ?, texts = ?').run(numbers, steps, states, texts);
     journal.close();
     const before = served.lines();
     await served.start();

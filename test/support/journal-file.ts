@@ -1,7 +1,9 @@
-/** Owns a look into a journal from outside of its process, also of one that was killed: what is in it and not answered yet. */
+/** Owns a look into a journal from outside of its process, also of one that was killed: what is in it, in its log and in rows of their own. */
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
+import { type LogEntry, MessageLog } from '../../src/main/delivery/sqlite-journal/message-log.ts';
 import { STATUS } from '../../src/main/delivery/sqlite-journal/schema.ts';
+import { Statements } from '../../src/main/delivery/sqlite-journal/statements.ts';
 import type { ServedDir } from './served.ts';
 
 export interface Unfinished {
@@ -12,16 +14,31 @@ export interface Unfinished {
 
 /** Returns the messages that were accepted and are neither answered nor dead, in the order of acceptance. */
 export function unfinished(served: ServedDir): readonly Unfinished[] {
-  const file = new DatabaseSync(join(served.path('data'), 'journal.db'), { readOnly: true });
-  try {
-    const rows = file
-      .prepare('SELECT status, body FROM deliveries WHERE finished_at IS NULL AND died_at IS NULL ORDER BY position')
-      .all() as { status: number; body: string }[];
-    return rows.map(({ status, body }) => ({
+  return readJournal(join(served.path('data'), 'journal.db'), (database) => {
+    const rows = database
+      .prepare('SELECT status, body FROM deliveries WHERE finished_at IS NULL ORDER BY position')
+      .all() as unknown as readonly Pick<LogEntry, 'status' | 'body'>[];
+    const logged = loggedIn(database).filter(({ finishedAt }) => finishedAt === null);
+    return [...rows, ...logged].map(({ status, body }) => ({
       text: (JSON.parse(body) as { message: { content: string } }).message.content,
       committed: status === STATUS.committed,
     }));
+  });
+}
+
+export function readJournal<T>(file: string, read: (database: DatabaseSync) => T): T {
+  const database = new DatabaseSync(file, { readOnly: true });
+  try {
+    return read(database);
   } finally {
-    file.close();
+    database.close();
   }
+}
+
+/** Returns the deliveries that are in the log, in the order of acceptance. */
+export function loggedIn(database: DatabaseSync): readonly LogEntry[] {
+  const log = new MessageLog(new Statements(database), { idPrefix: '', retentionMs: 0 });
+  const seqs: number[] = [];
+  log.load((seq) => seqs.push(seq));
+  return seqs.map((seq) => log.entry(seq)).filter((entry) => entry !== undefined);
 }

@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type Admission, dedupeKey } from '../../src/main/delivery/journal.ts';
-import { fileKeyOf, packInbound } from '../../src/main/delivery/sqlite-journal/packed.ts';
+import { fileKeyOf, packInbound } from '../../src/main/delivery/sqlite-journal/packed-work.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS } from '../../src/main/delivery/sqlite-journal/schema.ts';
 import type { SqliteJournal, SqliteJournalOptions } from '../../src/main/delivery/sqlite-journal/sqlite-journal.ts';
 import { asOrreryError } from '../../src/protocol/index.ts';
@@ -25,6 +25,7 @@ import {
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 const UNUSABLE = expect.objectContaining({ code: 'ORRERY_DATABASE_UNUSABLE' });
+const OTHER = { role: 'user', content: 'the other one' } as const;
 const FAILED = expect.objectContaining({ code: 'ORRERY_JOURNAL_FAILED', retryAfterMs: 1_000 });
 
 let dir: TemporaryDirectory;
@@ -326,15 +327,24 @@ describe('forgetting', () => {
     expect(kept?.['n']).toBeLessThanOrEqual(2_000);
   });
 
-  test("sqlite journal - an answered message's text is not kept", async () => {
+  test("sqlite journal - an answered message's text goes in a quiet moment, that of others stays", async () => {
     const journal = await open();
-    const [id = ''] = await accept(journal, 1, 'a secret');
-    journal.mark(id, answered(), 1);
-    await journal.close();
-    expect(inspect((db) => db.prepare('SELECT body, about FROM deliveries').get())).toEqual({
-      body: null,
-      about: null,
-    });
+    const secret = admission({ id: 'a', message: { role: 'user', content: 'a secret' } });
+    const [id = '', other = ''] = (await journal.append([secret, admission({ message: OTHER })])).map(idOf);
+    journal.mark(id, answered('said'), 1);
+    await journal.flush();
+    const texts = (): string => JSON.stringify(inspect((db) => db.prepare('SELECT texts FROM log').all()));
+    while (texts().includes('a secret')) await new Promise((resolve) => setTimeout(resolve, 1));
+    expect(texts()).toContain(OTHER.content);
+    const changed = { ...secret, inbound: { ...secret.inbound, message: OTHER } };
+    expect(await journal.append([secret, changed])).toMatchObject([
+      { status: 'duplicate', id, reply: { message: { content: 'said' } } },
+      { code: 'ORRERY_ID_CONFLICT' },
+    ]);
+    await killed(journal);
+    const next = await open();
+    expect(await next.append([secret])).toMatchObject([{ status: 'duplicate', id, state: 'answered' }]);
+    expect(await all(next.recover())).toMatchObject([{ id: other, inbound: { message: OTHER } }]);
   });
 });
 
@@ -433,6 +443,29 @@ describe('a file that takes no writes', () => {
     await journal.close();
     const pending = await all((await open()).recover());
     expect(pending.map(({ id }) => id)).toEqual([acked[0], ...fresh]);
+  });
+  test('sqlite journal - a full file of small messages keeps what was marked, also where nothing in it was answered before', async () => {
+    const recovered = Promise.withResolvers<void>();
+    const journal = await open({
+      maxFileBytes: 1_048_576,
+      changed: ({ status }) => status === 'ok' && recovered.resolve(),
+    });
+    const text = 'a message of a few lines '.repeat(40);
+    const acked: string[] = [];
+    while (journal.health.status === 'ok') {
+      const [answer] = await journal.append([admission({ message: { role: 'user', content: text } })]).catch(asList);
+      if (!(answer instanceof Error)) acked.push(idOf(answer));
+    }
+    expect(acked.length).toBeGreaterThan(500);
+    // All replies together are many times the room that is kept for them.
+    for (const id of acked.slice(1)) journal.mark(id, answered(text.slice(0, 300)), 1);
+    await recovered.promise;
+    expect(journal.lag.marks).toBe(0);
+    // What failed before it was well again is no failure of the stop.
+    await killed(journal);
+    const next = await open({ maxFileBytes: 1_048_576 });
+    expect(await all(next.recover())).toMatchObject([{ id: acked[0], inbound: { message: { content: text } } }]);
+    expect(await next.totals()).toMatchObject({ accepted: acked.length, answered: acked.length - 1, pending: 1 });
   });
 });
 

@@ -21,11 +21,19 @@ export function dedupeKey(inbound: InboundMessage): DedupeKey {
   return `${channel.length}.${account.length}.${namespace.length}.${channel}${account}${namespace}${id}`;
 }
 
-/** The namespace in a dedupe key. */
-export function namespaceOf(key: DedupeKey): string {
-  const [channel = '', account = '', namespace = ''] = key.split('.', 3);
-  const at = channel.length + account.length + namespace.length + 3 + Number(channel) + Number(account);
-  return key.slice(at, at + Number(namespace));
+/** Whose names make a dedupe key; `account` is empty where there is none. */
+export interface KeyParts {
+  readonly channel: string;
+  readonly account: string;
+  readonly namespace: string;
+  readonly id: string;
+}
+
+export function partsOfKey(key: DedupeKey): KeyParts {
+  const lengths = key.split('.', 3);
+  let at = lengths.join('.').length + 1;
+  const [channel = '', account = '', namespace = ''] = lengths.map((length) => key.slice(at, (at += Number(length))));
+  return { channel, account, namespace, id: key.slice(at) };
 }
 
 /** A message with the agent that routing gave it. */

@@ -6,7 +6,8 @@ import {
   type InboundMessage,
   OrreryError,
 } from '../../../protocol/index.ts';
-import { type KnownDelivery, stateOf } from './packed.ts';
+import { stateOf } from './packed-work.ts';
+import type { KnownDelivery } from './packed.ts';
 
 /** `known` is null where the key is taken by another body. `marked` tells a state that may not be in the file yet. */
 export function answerOf(

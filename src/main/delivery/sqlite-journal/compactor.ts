@@ -81,6 +81,8 @@ export class Compactor {
       }
       this.#after = seq;
     }
+    // Until then there is none that is due; a row that comes with an earlier time is met in the next round.
+    if (rows.length < limit) this.#stoppedAt = now;
     return letters || rows.length === limit;
   }
 

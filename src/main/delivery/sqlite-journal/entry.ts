@@ -7,8 +7,8 @@ import { type OrreryError, type WireError, fromWire, toWire } from '../../../pro
 import { databaseError } from '../../../lib/sqlite.ts';
 import { JournalFile, WHAT } from './file.ts';
 import { SyncedAnswers, type Wrote } from './synced-answers.ts';
+import { APPEND_PLACES } from './packed-work.ts';
 import {
-  APPEND_PLACES,
   type Answer,
   type AskKind,
   type Asks,
@@ -57,7 +57,7 @@ function serve(journal: JournalFile, answers: SyncedAnswers, first: Request): vo
   for (let request: Request | undefined = first; request; request = waitingRequest()) {
     if ('at' in request) ahead = request.at - Date.now();
     const told = answer(journal, request);
-    answers.add(told, wrote(request, told), 'appends' in request ? request.appends.length / APPEND_PLACES : 0);
+    answers.add(told, wrote(request, told), 'appends' in request ? request.appends.numbers.length / APPEND_PLACES : 0);
     if (request.kind === 'close') isClosed = true;
     else upkeepTimer ??= setTimeout(keepUp, IDLE_MS, journal);
   }
@@ -67,7 +67,8 @@ function serve(journal: JournalFile, answers: SyncedAnswers, first: Request): vo
 
 function wrote(request: Request, told: Answer): Wrote {
   if (request.kind === 'replay') return 'some';
-  if (request.kind !== 'work' || request.appends.length === 0) return CHANGES.has(request.kind) ? 'changes' : 'nothing';
+  if (request.kind !== 'work' || request.appends.numbers.length === 0)
+    return CHANGES.has(request.kind) ? 'changes' : 'nothing';
   return 'value' in told && Array.isArray(told.value) && told.value.length === 0 ? 'messages' : 'some';
 }
 

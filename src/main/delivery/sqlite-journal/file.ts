@@ -2,35 +2,23 @@
  * Owns the journal's file, in the journal's thread: its transactions, what a key that comes again is answered, and its
  * upkeep. It knows no ports and no timers.
  */
-import { hash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
-import { type DeliveryId, type InboundMessage, OrreryError } from '../../../protocol/index.ts';
+import { type DeliveryId, OrreryError } from '../../../protocol/index.ts';
 import { Writer, openDatabase } from '../../../lib/sqlite.ts';
 import { Compactor, type DeletedRow } from './compactor.ts';
-import { KeyTable } from './key-table.ts';
+import { Deliveries } from './deliveries.ts';
 import { LogSync } from './log-sync.ts';
-import {
-  APPEND_PLACES,
-  type JournalSetup,
-  type KnownDelivery,
-  MARK_PLACES,
-  type PackedAppends,
-  type PackedMarks,
-  type WorkException,
-  type WorkRequest,
-  deliveryId,
-  seqOf,
-} from './packed.ts';
-import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
+import { APPEND_PLACES, MARK_PLACES, NO_APPENDS, type PackedMarks } from './packed-work.ts';
+import { type JournalSetup, type WorkException, type WorkRequest, seqOf } from './packed.ts';
+import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS } from './schema.ts';
 import { type Row, Statements } from './statements.ts';
 import { type Tally, Totals, addRow, newTally } from './totals.ts';
+import { partsOf } from './unpacked-work.ts';
 
 export const WHAT = 'journal';
 
-/** Hexadecimal digits of the hash that stands for a body: two bodies with one of 2^128 values do not happen. */
-const BODY_DIGITS = 32;
 /** Rows that a transaction looks at for what may be forgotten, for each message that it adds: more go than come. */
 const COMPACT_PER_APPEND = 2;
 /** Rows of a share of upkeep in idle time: some milliseconds. */
@@ -54,6 +42,14 @@ const CHECKPOINT_ROWS = 1_000;
 /** Free room that stays in the file for what comes next, and what is given back of it at once. */
 const SPARE_BYTES = 16 * 1024 * 1024;
 const VACUUM_BYTES = 1024 * 1024;
+/** Rows of the log that are gone over for texts in one transaction. */
+const TRIM_AT_ONCE = 64;
+/** Such transactions that a full file waits for: more than one round over a small log. */
+const MAX_TRIMS = 64;
+/** Marks of one transaction in a file that has little room. */
+const MARKS_AT_ONCE = 64;
+/** Room that is kept for the marks of a full file: what they free comes after them. */
+const RESERVE_BYTES = 32 * 1024;
 /** What a probe writes: room for a few messages. */
 const PROBE_BYTES = 64 * 1024;
 
@@ -65,14 +61,14 @@ export class JournalFile {
   readonly #log: LogSync;
   readonly #writer: Writer;
   readonly #compactor: Compactor;
-  readonly #keys = new KeyTable();
+  readonly #deliveries: Deliveries;
   readonly #totals = new Totals();
   /** Keys that the transaction under way makes free, each with its row. */
   #forgotten: (readonly [key: string, seq: number])[] = [];
   /** Counts of the rows that it deletes. */
   #gone: Tally | undefined;
   /** No unfinished row had an earlier place when it was opened. */
-  #firstPlace = Infinity;
+  readonly #firstPlace: number;
   /** The first free sequence number when it was opened. */
   readonly next: number;
   #dirtyRows = 0;
@@ -104,11 +100,18 @@ export class JournalFile {
         ...setup,
         deleted: (row) => this.#deleted(row),
       });
-      this.#readRows();
+      this.#deliveries = new Deliveries(this.#sql, setup, {
+        deleted: (row) => this.#deleted(row),
+        freed: (key, seq) => this.#forgotten.push([key, seq]),
+      });
+      this.#readMeta();
+      const { last, firstPlace } = this.#deliveries.load(this.#totals);
+      this.#firstPlace = firstPlace;
+      this.next = last + 1;
       this.#log.extend(LOG_BYTES);
-      if (setup.first) this.#begin();
+      this.#begin();
+      this.#reserve();
       this.sync();
-      this.next = Number(this.#sql.last.get()?.[0] ?? 0) + 1;
     } catch (error) {
       this.close();
       throw error;
@@ -116,27 +119,60 @@ export class JournalFile {
   }
 
   /** One transaction: all of it is kept, or none. Returns what was not accepted. */
-  work({ at, appends, marks, withdrawn }: WorkRequest): readonly WorkException[] {
-    const exceptions: WorkException[] = [];
+  work(request: WorkRequest): readonly WorkException[] {
+    const { at, appends, marks } = request;
     const tally = newTally();
-    this.#write(() => {
-      for (const seq of withdrawn) this.#withdraw(seq, tally);
-      this.#mark(marks, at, tally);
-      for (let i = 0; i < appends.length; i += APPEND_PLACES) {
-        const known = this.#append(appends, i, at, tally);
-        if (known !== undefined) exceptions.push([i / APPEND_PLACES, known]);
+    const exceptions = this.#write(() => {
+      const found = this.#deliveries.work(request, tally);
+      if (tally.accepted > 0) {
+        this.#compactor.step(at, tally.accepted * COMPACT_PER_APPEND);
+        this.#deliveries.forget(at, tally.accepted * COMPACT_PER_APPEND);
       }
-      if (tally.accepted > 0) this.#compactor.step(at, tally.accepted * COMPACT_PER_APPEND);
+      return found;
     });
     this.#totals.add(tally);
     this.#compactor.died(tally.dead);
-    this.#dirtyRows += appends.length / APPEND_PLACES + marks.length / MARK_PLACES;
+    this.#dirtyRows += appends.numbers.length / APPEND_PLACES + marks.numbers.length / MARK_PLACES;
     return exceptions;
   }
 
-  /** Writes what was marked meanwhile; returns when that is kept. */
+  /** Writes what was marked while the file took no messages: bit by bit, each bit in what room there is or can be made. What was written of it before is written once. */
   marks(marks: PackedMarks, at: number): void {
-    if (marks.length > 0) this.work({ at, appends: [], marks, withdrawn: [] });
+    for (const part of partsOf(marks, MARKS_AT_ONCE)) {
+      const work = { at, appends: NO_APPENDS, marks: part, withdrawn: [] };
+      try {
+        this.work(work);
+      } catch (error) {
+        if (!this.#makeRoom(at)) throw error;
+        this.work(work);
+      }
+    }
+  }
+
+  /** Gives up the room that is kept for this, and the texts of what is answered. Returns whether there was any. */
+  #makeRoom(at: number): boolean {
+    try {
+      return this.#run(() => this.#sql.release.run()) > 0 || this.#trimForRoom(at);
+    } catch {
+      return false;
+    }
+  }
+
+  /** Goes over the log, in bounded time, until there is room for some marks; the next time it goes on from there. */
+  #trimForRoom(at: number): boolean {
+    for (let i = 0; i < MAX_TRIMS; i++) {
+      this.#trim(at, true);
+      if (this.pragma('freelist_count') * this.#pageBytes >= RESERVE_BYTES) return true;
+    }
+    return false;
+  }
+
+  /** Returns whether there may be more. */
+  #trim(at: number, all: boolean): boolean {
+    return this.#write(() => {
+      this.#deliveries.begin(at);
+      return this.#deliveries.trim(TRIM_AT_ONCE, all);
+    });
   }
 
   /** Throws where the disk has no room for what grows, though the log may have some of its own. */
@@ -155,7 +191,9 @@ export class JournalFile {
   /** Throws while there is no room. Two transactions: what is added and taken away in one is never written. */
   probe(at: number): void {
     this.compact(at);
+    for (let i = 0; i < MAX_TRIMS; i++) this.#trim(at, true);
     this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    this.#run(() => this.#sql.reserve.run(RESERVE_BYTES));
     this.#run(() => this.#sql.fillProbe.run(PROBE_BYTES));
     this.#run(() => this.#sql.emptyProbe.run());
     this.sync();
@@ -165,8 +203,7 @@ export class JournalFile {
   }
 
   find(key: string, at: number): Row | undefined {
-    const seq = this.#keys.find(key, (row) => this.#sql.known.get(row, key) !== undefined);
-    return seq === 0 ? undefined : this.#sql.find.get(seq, at - this.#setup.retentionMs);
+    return this.#deliveries.find(key, at);
   }
 
   /** A page of what was accepted and is not finished, from after one place up to another. */
@@ -215,14 +252,14 @@ export class JournalFile {
   /** Forgets all that is due, at once; returns how many pages are free. */
   compact(at: number): number {
     this.#compactor.rewind();
+    this.#deliveries.rewind();
     while (this.#compactOnce(at));
     return this.pragma('freelist_count');
   }
 
   /** A share of upkeep, for idle time; returns whether there is more. */
   upkeep(at: number): boolean {
-    const more = this.#compactOnce(at);
-    if (more) return true;
+    if (this.#compactOnce(at) || this.#trim(at, false)) return true;
     const spare = this.pragma('freelist_count') - SPARE_BYTES / this.#pageBytes;
     if (spare > 0) {
       const share = VACUUM_BYTES / this.#pageBytes;
@@ -238,7 +275,11 @@ export class JournalFile {
 
   /** Closes it as the last act of the process: the next start knows that nothing was cut off. */
   closeClean(): void {
-    this.#run(() => this.#sql.setClean.run(1));
+    this.#write(() => {
+      this.#deliveries.begin();
+      this.#deliveries.moveUnfinished();
+      this.#sql.setClean.run(1);
+    });
     this.sync();
     this.close();
   }
@@ -264,23 +305,29 @@ export class JournalFile {
     return this.#writer.run(work);
   }
 
-  /** One walk over the rows, for all that is known of them in memory. */
-  #readRows(): void {
+  #readMeta(): void {
     const [, accepted = 0, replayed = 0, answered = 0, dead = 0] = (this.#sql.meta.get() ?? []) as readonly number[];
     this.#totals.add({ accepted, replayed, answered, dead });
-    for (const [seq, key, status, replays, position, finishedAt] of this.#sql.rows.each()) {
-      if (key !== null) this.#keys.add(key as string, seq as number);
-      this.#totals.addRow(status as number, replays as number);
-      if (finishedAt === null) this.#firstPlace = Math.min(this.#firstPlace, position as number);
-    }
   }
 
   /** In one transaction: a start that is killed has either told of the stop before it, or left that to the next one. */
   #begin(): void {
-    this.#run(() => {
+    this.#write(() => {
+      this.#deliveries.begin();
+      this.#deliveries.moveUnfinished();
+      if (!this.#setup.first) return;
       if (this.#sql.meta.get()?.[0] === 0 && this.#totals.pending > 0) this.#sql.raiseCrashes.run();
       this.#sql.setClean.run(0);
     });
+  }
+
+  /** A file that is full at the start has room for marks where it had it before. */
+  #reserve(): void {
+    try {
+      this.#run(() => this.#sql.reserve.run(RESERVE_BYTES));
+    } catch {
+      // Told by the first message.
+    }
   }
 
   /** A transaction; the keys that it frees are forgotten when it is committed, and counts of rows outlive them. */
@@ -288,11 +335,16 @@ export class JournalFile {
     try {
       const result = this.#run(() => {
         const done = work();
+        this.#deliveries.write();
         if (this.#gone) this.#fold(this.#gone);
         return done;
       });
-      for (const [key, seq] of this.#forgotten) this.#keys.remove(key, seq);
+      this.#deliveries.committed();
+      for (const [key, seq] of this.#forgotten) this.#deliveries.forgetKey(key, seq);
       return result;
+    } catch (error) {
+      this.#deliveries.rolledBack();
+      throw error;
     } finally {
       if (this.#forgotten.length > 0) this.#forgotten = [];
       this.#gone = undefined;
@@ -309,67 +361,12 @@ export class JournalFile {
     this.#sql.fold.run(accepted, replayed, answered, dead);
   }
 
-  #append(appends: PackedAppends, from: number, at: number, tally: Tally): KnownDelivery | null | undefined {
-    const seq = appends[from] as number;
-    const agent = appends[from + 1] as string;
-    const key = appends[from + 2] as string;
-    const body = appends[from + 3] as string;
-    const about = appends[from + 4] as string;
-    // As text: a buffer for each takes three times as long.
-    const bodyHash = hash('sha256', body, 'hex').slice(0, BODY_DIGITS);
-    let known: Row | undefined;
-    this.#keys.find(key, (row) => (known = this.#sql.known.get(row, key)) !== undefined);
-    if (known && !this.#expire(known, key, at)) {
-      // Its own row: the thread that wrote it ended before it told.
-      if (known[0] === seq) return undefined;
-      if (known[6] !== bodyHash) return null;
-      if (agent !== known[2] && agentOf(about) !== undefined) return null;
-      const [, id, of, status, , , , state, reply] = known;
-      return { id, agent: of, status, state, reply } as KnownDelivery;
-    }
-    this.#keys.add(key, seq);
-    const id = deliveryId(this.#setup.idPrefix, seq);
-    tally.accepted += this.#sql.append.run(seq, at, id, key, bodyHash, agent, body, about);
-    return undefined;
-  }
-
-  /** Gives the key of a row free that is past its retention, and has not been forgotten yet. */
-  #expire(row: Row, key: string, at: number): boolean {
-    const [, , , status, finishedAt, diedAt, , , , replays] = row;
-    const seq = row[0] as number;
-    if (typeof finishedAt !== 'number' || at - finishedAt < this.#setup.retentionMs) return false;
-    if (diedAt === null) {
-      this.#sql.delete.run(seq);
-      this.#deleted({ seq, key, status: status as number, replays: replays as number });
-    } else {
-      this.#sql.freeKey.run(seq);
-      this.#forgotten.push([key, seq]);
-    }
-    return true;
-  }
-
-  #withdraw(seq: number, tally: Tally): void {
-    const gone = this.#sql.withdraw.get(seq);
-    if (!gone) return;
-    tally.accepted -= 1;
-    this.#forgotten.push([gone[0] as string, seq]);
-  }
-
-  #mark(marks: PackedMarks, at: number, tally: Tally): void {
-    for (let i = 0; i < marks.length; i += MARK_PLACES) {
-      const seq = marks[i] as number;
-      const status = marks[i + 1] as number;
-      const attempts = marks[i + 2] as number;
-      const reply = marks[i + 3] ?? null;
-      const state = marks[i + 4] ?? null;
-      if (status === STATUS.answered) tally.answered += this.#sql.answer.run(seq, attempts, state, reply, at);
-      else if (status === STATUS.dead) tally.dead += this.#sql.die.run(seq, attempts, state, at);
-      else this.#sql.move.run(seq, status, attempts, state, reply);
-    }
-  }
-
   #compactOnce(at: number): boolean {
-    return this.#write(() => this.#compactor.step(at, COMPACT_AT_ONCE));
+    return this.#write(() => {
+      this.#deliveries.begin(at);
+      const more = this.#compactor.step(at, COMPACT_AT_ONCE);
+      return this.#deliveries.forget(at, COMPACT_AT_ONCE) || more;
+    });
   }
 
   /** Reads a number that SQLite keeps of this connection or of the file. */
@@ -392,9 +389,4 @@ function prepareVacuum(file: string): void {
   } finally {
     database.close();
   }
-}
-
-/** The agent that the message itself asks for. */
-function agentOf(about: string): string | undefined {
-  return (JSON.parse(about) as InboundMessage).agent;
 }

@@ -3,7 +3,7 @@
  * the later one: found by a table of places instead of a Map, whose entries would come and go per message.
  */
 import type { DeliveryState } from '../../../protocol/index.ts';
-import { type PackedMarks, packMark } from './packed.ts';
+import { MarkPacker, NO_MARKS, type PackedMarks } from './packed-work.ts';
 
 export interface Mark {
   readonly seq: number;
@@ -70,7 +70,8 @@ export function newestIn(marks: readonly Mark[], seq: number): DeliveryState | u
 }
 
 export function packMarks(marks: readonly Mark[]): PackedMarks {
-  const packed: (number | string | null)[] = [];
-  for (const { seq, state, attempts } of marks) packMark(seq, state, attempts, packed);
-  return packed;
+  if (marks.length === 0) return NO_MARKS;
+  const packer = new MarkPacker();
+  for (const { seq, state, attempts } of marks) packer.add(seq, state, attempts);
+  return packer.packed();
 }

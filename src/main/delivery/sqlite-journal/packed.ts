@@ -1,18 +1,10 @@
 /**
- * Owns what goes between the journal's front and its thread: requests, their answers, and the packed form of messages, steps
- * and rows. Flat lists and JSON texts: a structured clone writes every key of every object again.
+ * Owns what goes between the journal's front and its thread: requests, their answers, and rows. Flat lists and JSON texts: a structured clone writes every key of every
+ * object again. What work looks like, messages and marks, is {@link PackedAppends} and {@link PackedMarks}.
  */
-import {
-  type ChatMessage,
-  type DeadReason,
-  type DeliveryId,
-  type DeliveryState,
-  type InboundMessage,
-  NO_USAGE,
-  type WireError,
-} from '../../../protocol/index.ts';
-import { type DeadLetter, type DedupeKey, type PendingDelivery, type StoredDelivery, namespaceOf } from '../journal.ts';
-import { STATUS } from './schema.ts';
+import type { DeadReason, DeliveryId, InboundMessage, WireError } from '../../../protocol/index.ts';
+import { type DeadLetter, type DedupeKey, type PendingDelivery, type StoredDelivery, partsOfKey } from '../journal.ts';
+import { type PackedAppends, type PackedMarks, stateOf } from './packed-work.ts';
 import type { Row } from './statements.ts';
 
 /** What the thread is started with. */
@@ -29,24 +21,6 @@ export interface JournalSetup {
 
 /** The first message of a thread. `next`: the first free sequence number. */
 export type Opening = { readonly next: number } | { readonly error: WireError };
-
-/** A message as it is kept, in two JSON texts: only the body, its message and its context, must be the same when it is sent again. */
-export interface PackedInbound {
-  readonly body: string;
-  readonly about: string;
-}
-
-/** Five places a message: its sequence number, its agent, its key as the file holds it, and the two texts. */
-export type PackedAppends = readonly (number | string)[];
-export const APPEND_PLACES = 5;
-/**
- * Five places a step: sequence number, status, attempts, a reply's text, and the rest as JSON: of a reply its counts and
- * whose turn it was, or null for none of that; of any other state, and of a reply whose text the file would change, all of it. A reply's text is kept as it is: to make it JSON on main took
- * a third of a message's time.
- */
-export type PackedMarks = readonly (number | string | null)[];
-export const MARK_PLACES = 5;
-type ReplyRest = readonly [inputTokens: number, outputTokens: number, steps: number, by?: DeliveryId];
 
 /** What the thread is asked, and what it answers; in order, one answer a request. */
 export interface Asks {
@@ -107,33 +81,9 @@ export interface ProbeAnswer {
   readonly final?: boolean;
 }
 
-/**
- * Packs the parts of a message that the host knows, as two JSON texts. What else an object holds may not survive it, or may change it
- * (`toJSON`): one such message must not fail those of its batch.
- */
-export function packInbound(inbound: InboundMessage): PackedInbound {
-  const { id, channel, account, namespace, metadata, receivedAt, context, agent, queue } = inbound;
-  const message = plainMessage(inbound.message);
-  return {
-    body: JSON.stringify(context ? { message, context: plainContext(context) } : { message }),
-    about: JSON.stringify({ id, channel, account, namespace, metadata: { ...metadata }, receivedAt, agent, queue }),
-  };
-}
-
 function inboundOf(body: string, about: string): InboundMessage {
   return { ...(JSON.parse(about) as object), ...(JSON.parse(body) as object) } as InboundMessage;
 }
-
-function plainContext({ mode, messages }: NonNullable<InboundMessage['context']>): object {
-  return { mode, messages: messages.map(plainMessage) };
-}
-
-/** Every value of a part is a text: intake has seen to that. */
-function plainMessage({ role, content, parts }: ChatMessage): object {
-  return parts ? { role, content, parts: parts.map((part) => ({ ...part })) } : { role, content };
-}
-
-const ACCEPTED: DeliveryState = { status: 'accepted' };
 
 /** The sequence number in a delivery's id; NaN when it is none of a journal's. */
 export function seqOf(id: DeliveryId): number {
@@ -144,48 +94,10 @@ export function deliveryId(prefix: string, seq: number): DeliveryId {
   return `${prefix}-${seq.toString(36)}`;
 }
 
-export function packMark(seq: number, state: DeliveryState, attempts: number, into: (number | string | null)[]): void {
-  into.push(seq, STATUS[state.status], attempts);
-  if (state.status === 'dispatched') {
-    const { slot, generation, attempt } = state;
-    into.push(null, `{"status":"dispatched","slot":${slot},"generation":${generation},"attempt":${attempt}}`);
-  } else if (state.status === 'committed' || state.status === 'answered') {
-    const { message, usage, steps } = state.reply;
-    const by = state.status === 'answered' ? state.by : undefined;
-    if (!isPlain(message.content)) {
-      into.push(null, JSON.stringify(state));
-      return;
-    }
-    into.push(message.content);
-    if (usage === NO_USAGE && steps === 0 && by === undefined) into.push(null);
-    else into.push(JSON.stringify([usage.inputTokens, usage.outputTokens, steps, ...(by === undefined ? [] : [by])]));
-  } else into.push(null, JSON.stringify(state));
-}
-
-const NO_COUNTS: ReplyRest = [0, 0, 0];
-
-export function stateOf(status: number, state: string | null, text: string | null): DeliveryState {
-  if (text === null) return state === null ? ACCEPTED : (JSON.parse(state) as DeliveryState);
-  const [inputTokens, outputTokens, steps, by] = state === null ? NO_COUNTS : (JSON.parse(state) as ReplyRest);
-  const reply = { message: { role: 'assistant', content: text }, usage: { inputTokens, outputTokens }, steps } as const;
-  if (status !== STATUS.answered) return { status: 'committed', reply };
-  return by === undefined ? { status: 'answered', reply } : { status: 'answered', reply, by };
-}
-
-/** Tells whether the file gives a text back as it is: UTF-8 has no half of a pair, and a zero may be taken for the end. */
-function isPlain(text: string): boolean {
-  return text.isWellFormed() && !text.includes('\0');
-}
-
-/** A dedupe key as the file holds it. No key begins as a JSON text does. */
-export function fileKeyOf(key: DedupeKey): string {
-  return isPlain(key) ? key : JSON.stringify(key);
-}
-
 /** A row whose key was given to a newer message still has its text. */
 function namespaceOfRow(key: string | null, about: string | null): string {
   if (key === null) return (JSON.parse(about ?? '{}') as InboundMessage).namespace;
-  return namespaceOf(key.startsWith('"') ? (JSON.parse(key) as DedupeKey) : key);
+  return partsOfKey(key.startsWith('"') ? (JSON.parse(key) as DedupeKey) : key).namespace;
 }
 
 export function storedOf(row: Row): StoredDelivery {

@@ -14,7 +14,9 @@ export const JOURNAL_APPLICATION_ID = 0x4f72724a;
  *   the state as JSON, as a mark brings them. `body` and `about` are the message as JSON, and null once nothing needs it.
  *   `died_at` is set as long as the row is a dead letter. The indexes hold dead letters, and those that were put back and are
  *   not finished: a message that is answered is in none. Without replays the order of acceptance is that of the rows.
- * - `probe`: what is written to see whether there is room.
+ * - `log`: one row a transaction, with all messages and marks that it brought, as `packed-work.ts` packs them; `at` is its time, `prefix` that of its
+ *   deliveries' ids. What is in it has no row in `deliveries` until it leaves the log, see `message-log.ts`. The columns that every start reads come first.
+ * - `probe`: 1 is room that is kept for marks in a full file, 2 what is written to see whether there is room for messages.
  */
 const VERSION_1 = `
   CREATE TABLE meta (
@@ -87,7 +89,24 @@ const VERSION_2 = `
   CREATE INDEX letters ON deliveries (died_at, seq) WHERE died_at IS NOT NULL;
 `;
 
-export const JOURNAL_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2];
+/** Each message was written to a page at its acceptance, and once more at its answer. */
+const VERSION_3 = `
+  CREATE TABLE log (
+    row INTEGER PRIMARY KEY,
+    at INTEGER NOT NULL,
+    prefix TEXT NOT NULL,
+    appends BLOB NOT NULL,
+    marks BLOB NOT NULL,
+    keys TEXT NOT NULL,
+    states TEXT NOT NULL,
+    texts TEXT NOT NULL
+  ) STRICT;
+`;
+
+export const JOURNAL_MIGRATIONS: readonly string[] = [VERSION_1, VERSION_2, VERSION_3];
 
 /** A delivery's status as the file holds it. The numbers are in files: never change one. */
 export const STATUS = { accepted: 0, dispatched: 1, retrying: 2, committed: 3, answered: 4, dead: 5 } as const;
+
+/** What a mark in the log may say instead of a status: the delivery has a row of its own from here on, or was never acked. */
+export const LEFT = { moved: 6, withdrawn: 7 } as const;

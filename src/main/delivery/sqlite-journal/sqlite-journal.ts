@@ -16,16 +16,8 @@ import {
   type StoredDelivery,
   type WrittenListener,
 } from '../journal.ts';
-import {
-  type AskKind,
-  type Asks,
-  type Request,
-  fileKeyOf,
-  letterOf,
-  pendingOf,
-  positionOf,
-  storedOf,
-} from './packed.ts';
+import { type AskKind, type Asks, type Request, letterOf, pendingOf, positionOf, storedOf } from './packed.ts';
+import { fileKeyOf } from './packed-work.ts';
 import type { Row } from './statements.ts';
 import { JournalThread } from './thread.ts';
 import { JournalWriter } from './writer.ts';

@@ -21,7 +21,7 @@ export class Statements {
   readonly raiseCrashes: Query;
   readonly append: Query;
   readonly known: Query;
-  readonly move: Query;
+  readonly step: Query;
   readonly answer: Query;
   readonly die: Query;
   readonly withdraw: Query;
@@ -38,6 +38,16 @@ export class Statements {
   readonly letterCount: Query;
   readonly oldest: Query;
   readonly surplusLetters: Query;
+  /** Moves what the log has of a delivery to a row of its own. */
+  readonly move: Query;
+  readonly logHeads: Query;
+  readonly logRow: Query;
+  readonly logOldest: Query;
+  readonly logAfter: Query;
+  readonly logWrite: Query;
+  readonly logDelete: Query;
+  readonly reserve: Query;
+  readonly release: Query;
   readonly fillProbe: Query;
   readonly emptyProbe: Query;
 
@@ -64,7 +74,7 @@ export class Statements {
        WHERE seq = ? AND key = ?`,
     );
     // What is finished stays as it is: a step that is written a second time finds nothing to do.
-    this.move = query(
+    this.step = query(
       'UPDATE deliveries SET status = ?2, attempts = ?3, state = ?4, reply = ?5 WHERE seq = ?1 AND finished_at IS NULL',
     );
     this.answer = query(
@@ -113,7 +123,20 @@ export class Statements {
     this.surplusLetters = query(
       'SELECT seq, id FROM deliveries WHERE died_at IS NOT NULL ORDER BY died_at, seq LIMIT ?',
     );
-    this.fillProbe = query('INSERT OR REPLACE INTO probe VALUES (1, zeroblob(?))');
-    this.emptyProbe = query('DELETE FROM probe');
+    this.move = query(
+      'INSERT INTO deliveries VALUES (?1, ?1, ?2, ?3, 0, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)',
+    );
+    this.logHeads = query('SELECT row, at, appends, marks, keys FROM log ORDER BY row');
+    const log = 'SELECT row, at, prefix, appends, marks, keys, states, texts FROM log';
+    this.logRow = query(`${log} WHERE row = ?`);
+    this.logAfter = query(`${log} WHERE row > ? ORDER BY row LIMIT 1`);
+    this.logOldest = query('SELECT row, at, appends, keys FROM log ORDER BY row LIMIT 1');
+    this.logWrite = query('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+    this.logDelete = query('DELETE FROM log WHERE row = ?');
+
+    this.reserve = query('INSERT OR IGNORE INTO probe VALUES (1, zeroblob(?))');
+    this.release = query('DELETE FROM probe WHERE n = 1');
+    this.fillProbe = query('INSERT OR REPLACE INTO probe VALUES (2, zeroblob(?))');
+    this.emptyProbe = query('DELETE FROM probe WHERE n = 2');
   }
 }

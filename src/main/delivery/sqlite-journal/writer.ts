@@ -18,18 +18,11 @@ import {
   messageOf,
   toWire,
 } from '../../../protocol/index.ts';
-import { type Admission, type JournalHealth, type JournalLag, type WrittenListener, dedupeKey } from '../journal.ts';
+import { type Admission, type JournalHealth, type JournalLag, type WrittenListener } from '../journal.ts';
 import { answerOf } from './answers.ts';
 import { type Mark, Marks, newestIn, packMarks } from './marks.ts';
-import {
-  APPEND_PLACES,
-  type ProbeAnswer,
-  type WorkException,
-  deliveryId,
-  fileKeyOf,
-  packInbound,
-  seqOf,
-} from './packed.ts';
+import { AppendPacker, joinAppends } from './packed-work.ts';
+import { type ProbeAnswer, type WorkException, deliveryId, seqOf } from './packed.ts';
 import { type Failure, type JournalThread, PROBE_MS, journalFailed } from './thread.ts';
 
 /** What the writer needs of the journal's thread. */
@@ -55,8 +48,7 @@ const MAX_MARKS = 2_048;
 interface Appending {
   readonly batch: readonly Admission[];
   readonly firstSeq: number;
-  readonly packed: readonly (number | string)[];
-  readonly chars: number;
+  readonly packed: AppendPacker;
   readonly written: WrittenListener | undefined;
   /** It was told that it is written. */
   begun: boolean;
@@ -119,17 +111,11 @@ export class JournalWriter {
     return new Promise((resolve, reject) => {
       if (this.#health.status === 'failed') throw this.#health.error;
       if (this.#closed) throw new OrreryError('ORRERY_CLOSED', 'The journal was closed');
-      const packed: (number | string)[] = [];
+      const packed = new AppendPacker();
       const firstSeq = this.#next;
-      let chars = 0;
-      for (const { inbound, agent } of batch) {
-        const { body, about } = packInbound(inbound);
-        chars += body.length + about.length;
-        packed.push(firstSeq + packed.length / APPEND_PLACES, agent, fileKeyOf(dedupeKey(inbound)), body, about);
-      }
-      this.#next += batch.length;
+      for (const admission of batch) packed.add(this.nextPlace(), admission);
       this.#messages += batch.length;
-      this.#waiting.push({ batch, firstSeq, packed, chars, written, begun: false, resolve, reject });
+      this.#waiting.push({ batch, firstSeq, packed, written, begun: false, resolve, reject });
       if (this.#scheduled || this.#underWay >= MAX_UNDER_WAY) return;
       this.#scheduled = true;
       queueMicrotask(() => {
@@ -204,8 +190,8 @@ export class JournalWriter {
     let chars = 0;
     let count = 0;
     for (const one of waiting) {
-      if (count > 0 && chars + one.chars > MAX_CHARS) break;
-      chars += one.chars;
+      if (count > 0 && chars + one.packed.chars > MAX_CHARS) break;
+      chars += one.packed.chars;
       count += 1;
     }
     const appending = count === waiting.length ? waiting : waiting.slice(0, count);
@@ -213,7 +199,7 @@ export class JournalWriter {
     const marks = this.#takeMarks(count === 0);
     const withdrawn = this.#withdrawn;
     if (withdrawn.length > 0) this.#withdrawn = [];
-    const appends = appending.length === 1 ? (appending[0]?.packed ?? []) : appending.flatMap((one) => one.packed);
+    const appends = joinAppends(appending.map((one) => one.packed));
     const settled = Promise.withResolvers<void>();
     // Most of them have nobody who waits.
     settled.promise.catch(() => undefined);
@@ -354,6 +340,8 @@ export class JournalWriter {
   #recovered(): void {
     if (this.#health.status === 'ok') return;
     this.#health = OK;
+    // What failed is told, and nobody's flush any more.
+    this.#lastWork = Promise.resolve();
     this.#options.changed?.(OK);
     if (this.#marks.size > 0) this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
   }

@@ -1,0 +1,268 @@
+/**
+ * Owns where a delivery lies, in the log or in a row of its own, and what a key that comes again is answered. All that changes happens inside of
+ * the file's transactions.
+ */
+import type { InboundMessage } from '../../../protocol/index.ts';
+import type { DeletedRow } from './compactor.ts';
+import { KeyTable } from './key-table.ts';
+import { type LogEntry, MessageLog } from './message-log.ts';
+import type { PackedAppends, PackedMarks } from './packed-work.ts';
+import { type JournalSetup, type KnownDelivery, type WorkException, type WorkRequest, deliveryId } from './packed.ts';
+import { LEFT, STATUS } from './schema.ts';
+import type { Row, Statements } from './statements.ts';
+import { type Tally, type Totals, newTally } from './totals.ts';
+import { Appends, Marked, hashOf } from './unpacked-work.ts';
+
+/** What a transaction takes away, should it be committed. */
+export interface Forgetting {
+  /** A row, with its counts. */
+  deleted(row: DeletedRow): void;
+  /** A key of a delivery that is kept, or was never counted. */
+  freed(key: string, seq: number): void;
+}
+
+export class Deliveries {
+  readonly #setup: JournalSetup;
+  readonly #sql: Statements;
+  readonly #forgetting: Forgetting;
+  readonly #log: MessageLog;
+  readonly #keys = new KeyTable();
+  /** Deliveries in the log whose keys the transaction under way has freed: their rows say nothing of that. */
+  readonly #freed = new Set<number>();
+  #key = '';
+  /** Not one for each message. */
+  readonly #holds = (seq: number): boolean => {
+    if (!this.#log.has(seq)) return this.#sql.known.get(seq, this.#key) !== undefined;
+    return !this.#freed.has(seq) && this.#log.holds(seq, this.#key);
+  };
+
+  constructor(sql: Statements, setup: JournalSetup, forgetting: Forgetting) {
+    this.#sql = sql;
+    this.#setup = setup;
+    this.#forgetting = forgetting;
+    this.#log = new MessageLog(sql, setup);
+  }
+
+  /** One walk over all that is there. Returns the last sequence number, and the first place of what is unfinished. */
+  load(totals: Totals): { readonly last: number; readonly firstPlace: number } {
+    let firstPlace = Infinity;
+    for (const [seq, key, status, replays, position, finishedAt] of this.#sql.rows.each()) {
+      if (key !== null) this.#keys.add(key as string, seq as number);
+      totals.addRow(status as number, replays as number);
+      if (finishedAt === null) firstPlace = Math.min(firstPlace, position as number);
+    }
+    const last = this.#log.load((seq, key) => {
+      const other = this.#find(key);
+      // A newer message has taken the key, or it was moved.
+      if (other >= seq) return;
+      if (other !== 0) this.#keys.remove(key, other);
+      this.#keys.add(key, seq);
+    });
+    totals.add({ ...newTally(), ...this.#log.counts() });
+    const [first = Infinity] = this.#log.unfinished();
+    return { last: Math.max(last, Number(this.#sql.last.get()?.[0] ?? 0)), firstPlace: Math.min(firstPlace, first) };
+  }
+
+  /** Inside of a transaction, as all that follows until its end. */
+  work({ at, appends, marks, withdrawn }: WorkRequest, tally: Tally): readonly WorkException[] {
+    this.#log.begin(at, appends, marks);
+    for (const seq of withdrawn) this.#withdraw(seq, tally);
+    this.#mark(marks, at, tally);
+    return this.#append(appends, at, tally);
+  }
+
+  /** Work that brings nothing. Without a time it is that of the newest before. */
+  begin(at?: number): void {
+    this.#log.begin(at);
+  }
+
+  /** Gives all that is unfinished rows of their own: whoever recovers or looks into the file finds it there. */
+  moveUnfinished(): void {
+    for (const seq of this.#log.unfinished()) {
+      const entry = this.#log.entry(seq);
+      if (!entry) continue;
+      this.#move(entry);
+      this.#log.leave(seq, LEFT.moved);
+    }
+  }
+
+  /** Forgets no more than `limit` deliveries of the log and those beside the last; returns whether there may be more to forget. */
+  forget(at: number, limit: number): boolean {
+    for (let count = 0; count < limit;) {
+      const gone = this.#log.forget(at, (entry) => this.#move(entry));
+      if (!gone) return false;
+      for (const [seq, key] of gone) this.#forgetting.deleted({ seq, key, status: STATUS.answered, replays: 0 });
+      count += Math.max(1, gone.length);
+    }
+    return true;
+  }
+
+  /** Takes texts out of the log that are needed no more; see {@link MessageLog.trim}. */
+  trim(limit: number, all: boolean): boolean {
+    return this.#log.trim(limit, all);
+  }
+
+  /** Looks anew for what may be forgotten. */
+  rewind(): void {
+    this.#log.rewind();
+  }
+
+  /** The last act of a transaction before its commit. */
+  write(): void {
+    this.#log.write();
+  }
+
+  committed(): void {
+    this.#freed.clear();
+    this.#log.committed();
+  }
+
+  rolledBack(): void {
+    this.#freed.clear();
+    this.#log.rolledBack();
+  }
+
+  /** What was freed by a transaction that is committed. */
+  forgetKey(key: string, seq: number): void {
+    this.#keys.remove(key, seq);
+  }
+
+  find(key: string, at: number): Row | undefined {
+    const seq = this.#find(key);
+    if (seq === 0) return undefined;
+    const since = at - this.#setup.retentionMs;
+    const entry = this.#log.entry(seq);
+    if (!entry) return this.#sql.find.get(seq, since);
+    const { id, agent, status, attempts, state, body, acceptedAt, finishedAt, reply, about } = entry;
+    if (finishedAt !== null && finishedAt <= since) return undefined;
+    const [bodyText, aboutText] = finishedAt === null ? [body, about] : [null, null];
+    return [id, agent, key, status, attempts, state, bodyText, acceptedAt, 0, 0, null, seq, reply, aboutText];
+  }
+
+  /** 0 for none. */
+  #find(key: string): number {
+    this.#key = key;
+    return this.#keys.find(key, this.#holds);
+  }
+
+  #append(appends: PackedAppends, at: number, tally: Tally): readonly WorkException[] {
+    const exceptions: WorkException[] = [];
+    const messages = new Appends(appends);
+    while (messages.next()) {
+      const { seq, key } = messages;
+      const holder = this.#find(key);
+      if (holder !== 0 && !this.#expire(holder, key, at)) {
+        // Its own: the thread that wrote it ended before it told.
+        if (holder !== seq) exceptions.push([messages.index, this.#known(holder, messages)]);
+        messages.void();
+        continue;
+      }
+      this.#keys.add(key, seq);
+      if (messages.isLarge) {
+        tally.accepted += this.#appendRow(messages, at);
+        messages.void();
+      } else {
+        tally.accepted += 1;
+        this.#log.append(seq);
+      }
+    }
+    return exceptions;
+  }
+
+  #appendRow({ seq, key, agent, body, about }: Appends, at: number): number {
+    return this.#sql.append.run(seq, at, deliveryId(this.#setup.idPrefix, seq), key, hashOf(body), agent, body, about);
+  }
+
+  /** What is told of the delivery that holds a message's key; null when it is of another message. */
+  #known(seq: number, { key, bodyHash, about, isBare, agent }: Appends): KnownDelivery | null {
+    const entry = this.#log.entry(seq);
+    const row = entry ? undefined : this.#sql.known.get(seq, key);
+    if ((entry?.bodyHash ?? row?.[6]) !== bodyHash) return null;
+    const known = entry ?? rowOf(row ?? []);
+    if (agent !== known.agent && !isBare && agentOf(about) !== undefined) return null;
+    const { id, agent: of, status, state, reply } = known;
+    return { id, agent: of, status, state, reply };
+  }
+
+  /** Gives the key of a delivery free that is past its retention, and has not been forgotten yet. */
+  #expire(seq: number, key: string, at: number): boolean {
+    const since = at - this.#setup.retentionMs;
+    const entry = this.#log.entry(seq);
+    if (entry) {
+      if (entry.finishedAt === null || entry.finishedAt > since) return false;
+      this.#freed.add(seq);
+      this.#forgetting.freed(key, seq);
+      return true;
+    }
+    const [, , , status, finishedAt, diedAt, , , , replays] = this.#sql.known.get(seq, key) ?? [];
+    if (typeof finishedAt !== 'number' || finishedAt > since) return false;
+    if (diedAt === null) {
+      this.#sql.delete.run(seq);
+      this.#forgetting.deleted({ seq, key, status: status as number, replays: replays as number });
+    } else {
+      this.#sql.freeKey.run(seq);
+      this.#forgetting.freed(key, seq);
+    }
+    return true;
+  }
+
+  #withdraw(seq: number, tally: Tally): void {
+    const entry = this.#log.entry(seq);
+    if (entry && entry.status !== STATUS.accepted) return;
+    if (entry) this.#log.leave(seq, LEFT.withdrawn);
+    const key = entry?.key ?? this.#sql.withdraw.get(seq)?.[0];
+    if (typeof key !== 'string') return;
+    tally.accepted -= 1;
+    this.#forgetting.freed(key, seq);
+  }
+
+  #mark(packed: PackedMarks, at: number, tally: Tally): void {
+    const marks = new Marked(packed);
+    while (marks.next()) {
+      const { seq, status } = marks;
+      if (this.#log.isUnfinished(seq)) {
+        if (status === STATUS.dead) this.#bury(marks, at);
+        else this.#log.mark(seq, status);
+        if (status === STATUS.answered) tally.answered += 1;
+        if (status === STATUS.dead) tally.dead += 1;
+        continue;
+      }
+      if (!this.#log.has(seq)) this.#markRow(marks, at, tally);
+      marks.void();
+      this.#log.cut();
+    }
+  }
+
+  #markRow({ seq, status, attempts, text, rest }: Marked, at: number, tally: Tally): void {
+    if (status === STATUS.answered) tally.answered += this.#sql.answer.run(seq, attempts, rest, text, at);
+    else if (status === STATUS.dead) tally.dead += this.#sql.die.run(seq, attempts, rest, at);
+    else this.#sql.step.run(seq, status, attempts, rest, text);
+  }
+
+  /** Makes a row of its own for what died in the log; the mark that tells so stands there. */
+  #bury({ seq, attempts, rest }: Marked, at: number): void {
+    const entry = this.#log.entry(seq);
+    if (!entry) return;
+    this.#move({ ...entry, status: STATUS.dead, attempts, state: rest, reply: null, finishedAt: at }, at);
+    this.#log.leave(seq);
+  }
+
+  /** Makes a row of its own of what leaves the log. */
+  #move(entry: LogEntry, diedAt: number | null = null): void {
+    const { seq, id, key, agent, body, bodyHash, about, acceptedAt, finishedAt, status, attempts, state, reply } =
+      entry;
+    // The text of what is answered is needed no more.
+    const texts = status === STATUS.answered ? [null, null] : [body, about];
+    const of = [status, attempts, acceptedAt, finishedAt, diedAt, id, key, bodyHash, agent, state, reply];
+    this.#sql.move.run(seq, ...of, ...texts);
+  }
+}
+
+function rowOf([, id, agent, status, , , , state, reply]: Row): KnownDelivery {
+  return { id, agent, status, state, reply } as KnownDelivery;
+}
+
+/** The agent that the message itself asks for. */
+function agentOf(about: string): string | undefined {
+  return (JSON.parse(about) as InboundMessage).agent;
+}

@@ -1,0 +1,215 @@
+/**
+ * Owns how packed work is read, by the journal's thread: one message or mark after another, without an object or a text for each.
+ */
+import { hash } from 'node:crypto';
+import { partsOfKey } from '../journal.ts';
+import { APPEND_PLACES, FORM, MARK_PLACES, MarkPacker, type PackedAppends, type PackedMarks } from './packed-work.ts';
+
+/** Hexadecimal digits of the hash that stands for a body: two bodies with one of 2^128 values do not happen. */
+const BODY_DIGITS = 32;
+
+/** Goes through packed messages; what it tells is of the one that it stands at. Texts are cut out when they are asked for. */
+export class Appends {
+  readonly #numbers: Float64Array;
+  readonly #keys: string;
+  readonly #texts: string;
+  readonly #large: readonly string[];
+  #place = -APPEND_PLACES;
+  #keyAt = 0;
+  #textAt = 0;
+  #largeAt = -2;
+
+  constructor({
+    numbers,
+    keys,
+    texts = '',
+    large = [],
+  }: Pick<PackedAppends, 'numbers' | 'keys'> & Partial<PackedAppends>) {
+    this.#numbers = numbers;
+    this.#keys = keys;
+    this.#texts = texts;
+    this.#large = large;
+  }
+
+  next(): boolean {
+    if (this.#place >= 0) {
+      this.#keyAt += this.#number(3);
+      this.#textAt += this.#number(4) + this.#number(5) + this.#number(6);
+    }
+    this.#place += APPEND_PLACES;
+    if (this.#place >= this.#numbers.length) return false;
+    if (this.isLarge) this.#largeAt += 2;
+    return true;
+  }
+
+  get index(): number {
+    return this.#place / APPEND_PLACES;
+  }
+
+  get seq(): number {
+    return this.#number(0);
+  }
+
+  /** It shall not stand in the log. */
+  void(): void {
+    this.#numbers[this.#place] = 0;
+  }
+
+  get isLarge(): boolean {
+    return (this.#number(1) & FORM.large) !== 0;
+  }
+
+  get key(): string {
+    return this.#keys.slice(this.#keyAt, this.#keyAt + this.#number(3));
+  }
+
+  get agent(): string {
+    return this.#texts.slice(this.#textAt, this.#textAt + this.#number(4));
+  }
+
+  /** As a row of its own has it. */
+  get body(): string {
+    const at = this.#textAt + this.#number(4);
+    const body = this.isLarge ? (this.#large[this.#largeAt] ?? '') : this.#texts.slice(at, at + this.#number(5));
+    return this.#number(1) & FORM.plain ? JSON.stringify({ message: { role: 'user', content: body } }) : body;
+  }
+
+  get bodyHash(): string {
+    if ((this.#number(1) & FORM.trimmed) === 0) return hashOf(this.body);
+    const at = this.#textAt + this.#number(4);
+    return this.#texts.slice(at, at + this.#number(5));
+  }
+
+  /** As a row of its own has it. */
+  get about(): string {
+    const at = this.#textAt + this.#number(4) + this.#number(5);
+    if (!this.isBare)
+      return this.isLarge ? (this.#large[this.#largeAt + 1] ?? '') : this.#texts.slice(at, at + this.#number(6));
+    const { channel, account, namespace, id } = partsOfKey(this.key);
+    const receivedAt = this.#number(2);
+    return JSON.stringify({ id, channel, account: account || undefined, namespace, metadata: {}, receivedAt });
+  }
+
+  /** It names no agent itself. */
+  get isBare(): boolean {
+    return (this.#number(1) & FORM.bare) !== 0;
+  }
+
+  /** The room of its texts in the log's. */
+  get texts(): string {
+    return this.#texts.slice(this.#textAt, this.#textAt + this.#number(4) + this.#number(5) + this.#number(6));
+  }
+
+  /** Its body and its about were taken out. */
+  get isTrimmed(): boolean {
+    return (this.#number(1) & FORM.trimmed) !== 0;
+  }
+
+  get form(): number {
+    return this.#number(1);
+  }
+
+  #number(place: number): number {
+    return this.#numbers[this.#place + place] ?? 0;
+  }
+}
+
+/**
+ * Takes the texts out of messages that are not kept any more; of those that are known still it leaves the agent, and a hash of the body. Undefined where there are none
+ * that have any.
+ */
+export function trimAppends(
+  appends: PackedAppends,
+  what: (seq: number) => 'kept' | 'known' | 'gone',
+): PackedAppends | undefined {
+  const numbers = appends.numbers.slice();
+  const messages = new Appends(appends);
+  let texts = '';
+  let isChanged = false;
+  while (messages.next()) {
+    const { index, seq, agent, form } = messages;
+    const now = what(seq);
+    if (now === 'kept' || messages.isTrimmed) {
+      texts += messages.texts;
+      continue;
+    }
+    const left = now === 'known' ? [agent, messages.bodyHash] : ['', ''];
+    numbers[index * APPEND_PLACES + 1] = form | FORM.trimmed;
+    numbers.set([...left.map(({ length }) => length), 0], index * APPEND_PLACES + 4);
+    texts += left.join('');
+    isChanged = true;
+  }
+  return isChanged ? { ...appends, numbers, texts } : undefined;
+}
+
+/** Goes through packed marks, as {@link Appends}. */
+export class Marked {
+  readonly #numbers: Float64Array;
+  readonly #texts: string;
+  #place = -MARK_PLACES;
+  #textAt = 0;
+
+  constructor({ numbers, texts }: PackedMarks) {
+    this.#numbers = numbers;
+    this.#texts = texts;
+  }
+
+  next(): boolean {
+    if (this.#place >= 0) this.#textAt += Math.max(0, this.#number(3)) + Math.max(0, this.#number(4));
+    this.#place += MARK_PLACES;
+    return this.#place < this.#numbers.length;
+  }
+
+  get seq(): number {
+    return this.#number(0);
+  }
+
+  /** It shall not stand in the log. */
+  void(): void {
+    this.#numbers[this.#place] = 0;
+  }
+
+  get status(): number {
+    return this.#number(1);
+  }
+
+  get attempts(): number {
+    return this.#number(2);
+  }
+
+  /** A reply's text. */
+  get text(): string | null {
+    const length = this.#number(3);
+    return length < 0 ? null : this.#texts.slice(this.#textAt, this.#textAt + length);
+  }
+
+  get rest(): string | null {
+    const at = this.#textAt + Math.max(0, this.#number(3));
+    const length = this.#number(4);
+    return length < 0 ? null : this.#texts.slice(at, at + length);
+  }
+
+  #number(place: number): number {
+    return this.#numbers[this.#place + place] ?? 0;
+  }
+}
+
+/** As text: a buffer for each takes three times as long. */
+export function hashOf(body: string): string {
+  return hash('sha256', body, 'hex').slice(0, BODY_DIGITS);
+}
+
+/** Splits marks, so that each part finds room by itself. */
+export function partsOf(marks: PackedMarks, size: number): readonly PackedMarks[] {
+  const parts: PackedMarks[] = [];
+  const marked = new Marked(marks);
+  for (let isMore = marked.next(); isMore;) {
+    const packer = new MarkPacker();
+    for (let i = 0; isMore && i < size; i++) {
+      packer.push(marked.seq, marked.status, marked.attempts, marked.text, marked.rest);
+      isMore = marked.next();
+    }
+    parts.push(packer.packed());
+  }
+  return parts;
+}
