@@ -76,6 +76,7 @@ export class MessageLog {
   #before: number[] = [];
   /** Rows that it read. */
   readonly #read = new Map<number, LogRow>();
+  readonly #times = new Map<number, number>();
   /** Nothing is to be forgotten before. */
   #lookAt = -Infinity;
   #lookedAt = -Infinity;
@@ -221,6 +222,7 @@ export class MessageLog {
     this.#row = undefined;
     if (this.#before.length > 0) this.#before = [];
     this.#read.clear();
+    this.#times.clear();
   }
 
   #remember(seq: number): void {
@@ -269,7 +271,7 @@ export class MessageLog {
       const { seq } = appends;
       if (!this.has(seq)) continue;
       const isAnswered = !this.isUnfinished(seq);
-      if (isAnswered && (this.#rowOf(this.#index.markedIn(seq))?.at ?? 0) <= until) gone.push([seq, appends.key]);
+      if (isAnswered && this.#timeOf(this.#index.markedIn(seq)) <= until) gone.push([seq, appends.key]);
       else kept.push(seq);
       isLate ||= isAnswered && kept.at(-1) === seq;
     }
@@ -333,6 +335,17 @@ export class MessageLog {
     const appends = new Appends(row.appends);
     while (appends.next()) if (appends.seq === seq) return appends;
     return undefined;
+  }
+
+  /** When a row was written: without its texts. */
+  #timeOf(row: number): number {
+    if (row === this.#row?.row) return this.#row.at;
+    let at = this.#times.get(row);
+    if (at === undefined) {
+      at = Number(this.#sql.logTime.get(row)?.[0] ?? 0);
+      this.#times.set(row, at);
+    }
+    return at;
   }
 
   #rowOf(row: number): LogRow | undefined {

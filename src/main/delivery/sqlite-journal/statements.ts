@@ -44,6 +44,7 @@ export class Statements {
   readonly logRow: Query;
   readonly logOldest: Query;
   readonly logAfter: Query;
+  readonly logTime: Query;
   readonly logWrite: Query;
   readonly logDelete: Query;
   readonly reserve: Query;
@@ -131,6 +132,7 @@ export class Statements {
     this.logRow = query(`${log} WHERE row = ?`);
     this.logAfter = query(`${log} WHERE row > ? ORDER BY row LIMIT 1`);
     this.logOldest = query('SELECT row, at, appends, keys FROM log ORDER BY row LIMIT 1');
+    this.logTime = query('SELECT at FROM log WHERE row = ?');
     this.logWrite = query('INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
     this.logDelete = query('DELETE FROM log WHERE row = ?');
 
