@@ -42,10 +42,10 @@ const CHECKPOINT_ROWS = 1_000;
 /** Free room that stays in the file for what comes next, and what is given back of it at once. */
 const SPARE_BYTES = 16 * 1024 * 1024;
 const VACUUM_BYTES = 1024 * 1024;
-/** Rows of the log that are gone over for texts in one transaction. */
-const TRIM_AT_ONCE = 64;
+/** Messages of the log that are gone over for texts in one transaction: some milliseconds. */
+const TRIM_AT_ONCE = 500;
 /** Such transactions that a full file waits for: more than one round over a small log. */
-const MAX_TRIMS = 64;
+const MAX_TRIMS = 256;
 /** Marks of one transaction in a file that has little room. */
 const MARKS_AT_ONCE = 64;
 /** Room that is kept for the marks of a full file: what they free comes after them. */

@@ -14,7 +14,14 @@
  */
 import type { DeliveryId } from '../../../protocol/index.ts';
 import { LogIndex } from './log-index.ts';
-import { MarkPacker, NO_APPENDS, NO_MARKS, type PackedAppends, type PackedMarks } from './packed-work.ts';
+import {
+  APPEND_PLACES,
+  MarkPacker,
+  NO_APPENDS,
+  NO_MARKS,
+  type PackedAppends,
+  type PackedMarks,
+} from './packed-work.ts';
 import { deliveryId } from './packed.ts';
 import { STATUS } from './schema.ts';
 import type { Cell, Statements } from './statements.ts';
@@ -291,7 +298,7 @@ export class MessageLog {
   }
 
   /**
-   * Takes the texts of messages that are answered out of rows, inside of the caller's transaction: of no more than `limit` rows, from the first one on that has not been gone over. Returns
+   * Takes the texts of messages that are answered out of rows, inside of the caller's transaction: of some more than `limit` messages at most, from the first row on that has not been gone over. Returns
    * whether there may be more. A row that has unfinished messages is gone over again, and those behind it, unless `all` are wanted now.
    */
   trim(limit: number, all: boolean): boolean {
@@ -299,10 +306,11 @@ export class MessageLog {
       if (this.isUnfinished(seq)) return 'kept';
       return this.has(seq) ? 'known' : 'gone';
     };
-    for (let count = 0; count < limit; count++) {
+    for (let count = 0; count < limit;) {
       const cells = this.#sql.logAfter.get(this.#trimmed);
       const found = cells ? rowOf(cells) : NO_ROW;
       const { row, appends } = found;
+      count += 1 + appends.numbers.length / APPEND_PLACES;
       const trimmed = trimAppends(appends, what);
       if (trimmed) {
         // Anew: SQLite brings pages that became empty together when a row goes, and not when it gets shorter.
