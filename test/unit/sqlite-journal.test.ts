@@ -1,6 +1,6 @@
 /** Runs what only a file can do: outlive its journal, tell how the last process stopped, keep dead letters, and forget. */
 import { hash } from 'node:crypto';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -22,6 +22,7 @@ import {
   journalFile,
   openJournal,
 } from '../support/journal.ts';
+import { loggedIn, readJournal } from '../support/journal-file.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 const UNUSABLE = expect.objectContaining({ code: 'ORRERY_DATABASE_UNUSABLE' });
@@ -143,6 +144,17 @@ describe('reopening', () => {
       expect(await second.find(dedupeKey(inbound))).toMatchObject(found);
     }
     expect(await second.deadLetters.get(ids[2] ?? '')).toMatchObject({ inbound: messages[2]?.inbound });
+  });
+
+  test('sqlite journal - what an earlier process left in the write-ahead log is in the file itself once it is open', async () => {
+    const first = await open();
+    const [id = ''] = await accept(first, 1);
+    await killed(first);
+    await open();
+    // Without its log: the process that wrote it may have ended over a sync that failed, of which the kernel tells once.
+    const copy = dir.write('copy.db', '');
+    copyFileSync(journalFile(dir.path), copy);
+    expect(readJournal(copy, loggedIn)).toMatchObject([{ id }]);
   });
 
   test('sqlite journal - a marks-only rest is written by a close', async () => {

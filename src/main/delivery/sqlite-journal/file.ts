@@ -108,6 +108,8 @@ export class JournalFile {
       const { last, firstPlace } = this.#deliveries.load(this.#totals);
       this.#firstPlace = firstPlace;
       this.next = last + 1;
+      // What the thread before could not sync, and did not live to tell of, is written anew: a second sync would tell nothing.
+      this.#checkpoint();
       this.#log.extend(LOG_BYTES);
       this.#begin();
       this.#reserve();
@@ -183,16 +185,22 @@ export class JournalFile {
   /** After a sync that failed: brings all that was written to the file itself, anew. Throws while that does not go. */
   mend(): void {
     if (!this.#log.isBroken) return;
-    const row = this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get();
-    if (row?.['busy'] !== 0) throw new OrreryError('ORRERY_DATABASE_FAILED', `Another program reads the ${WHAT}`);
+    if (!this.#checkpoint()) {
+      throw new OrreryError('ORRERY_DATABASE_FAILED', `Another program reads the ${WHAT}`);
+    }
     this.#log.mended();
+  }
+
+  /** Moves all of the write-ahead log to the file, and syncs that; false while another program reads it. */
+  #checkpoint(): boolean {
+    return this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] === 0;
   }
 
   /** Throws while there is no room. Two transactions: what is added and taken away in one is never written. */
   probe(at: number): void {
     this.compact(at);
     for (let i = 0; i < MAX_TRIMS; i++) this.#trim(at, true);
-    this.#database.exec('PRAGMA wal_checkpoint(TRUNCATE)');
+    this.#checkpoint();
     this.#run(() => this.#sql.reserve.run(RESERVE_BYTES));
     this.#run(() => this.#sql.fillProbe.run(PROBE_BYTES));
     this.#run(() => this.#sql.emptyProbe.run());
