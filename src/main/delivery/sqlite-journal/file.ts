@@ -141,12 +141,16 @@ export class JournalFile {
   /** Writes what was marked while the file took no messages: bit by bit, each bit in what room there is or can be made. What was written of it before is written once. */
   marks(marks: PackedMarks, at: number): void {
     for (const part of partsOf(marks, MARKS_AT_ONCE)) {
-      const work = { at, appends: NO_APPENDS, marks: part, withdrawn: [] };
+      const work = (): void => {
+        // Of its own: a try that fails has voided some of them.
+        const own = { ...part, numbers: part.numbers.slice() };
+        this.work({ at, appends: NO_APPENDS, marks: own, withdrawn: [] });
+      };
       try {
-        this.work(work);
+        work();
       } catch (error) {
         if (!this.#makeRoom(at)) throw error;
-        this.work(work);
+        work();
       }
     }
   }
