@@ -77,3 +77,67 @@ test('journal file - a mark of a row of its own is kept when the first try of it
   file.close();
   expect(open().unfinished(0, 10)).toEqual([]);
 });
+
+const FULL = { maxFileBytes: 1_048_576 };
+
+/** Works until the file is full, so many messages at a time; returns the next number. */
+function fill(file: JournalFile, from: number, count: number, then: (first: number) => void = () => undefined): number {
+  for (let seq = from; ; seq += count) {
+    try {
+      work(file, { appends: messages(seq, count, 'x'.repeat(1_000)) });
+      then(seq);
+    } catch (error) {
+      if (!String(error).includes('full')) throw error;
+      return seq;
+    }
+  }
+}
+
+test('journal file - a full one of unfinished messages is opened after a kill, and stopped in order', () => {
+  const file = open(FULL);
+  const accepted = fill(file, 1, 1) - 1;
+  file.close();
+  const next = open(FULL);
+  expect(next.totals()).toEqual([accepted, 0, 0, 0, accepted, 0]);
+  expect(next.unfinished(0, 1)).toMatchObject([{ 8: 1 }]);
+  next.closeClean();
+  expect(open(FULL).unfinished(0, 1)).toMatchObject([{ 8: 1 }]);
+});
+
+test('journal file - a full one is stopped in order', () => {
+  const file = open(FULL);
+  fill(file, 1, 1);
+  file.closeClean();
+  expect(open(FULL).unfinished(0, 1)).toMatchObject([{ 8: 0 }]);
+});
+
+test('journal file - a stop that finds no room for what is unfinished leaves that to the next start, in order', () => {
+  const file = open();
+  work(file, { appends: messages(1, 2) });
+  outside("CREATE TRIGGER full BEFORE INSERT ON deliveries BEGIN SELECT RAISE(ABORT, 'no room'); END");
+  file.closeClean();
+  outside('DROP TRIGGER full');
+  expect(open().unfinished(0, 10)).toMatchObject([{ 8: 0 }, { 8: 0 }]);
+});
+
+test('journal file - a full one has room for marks once something is past its retention, and for nothing else', () => {
+  const file = open(FULL);
+  work(file, { appends: messages(1, 64) });
+  fill(file, 65, 1, (seq) => work(file, { marks: marks(seq, 1, answered('y'.repeat(5_000))) }));
+  const replies = marks(1, 64, answered('z'.repeat(3_000)));
+  expect(() => file.marks(replies, AT + 1)).toThrow('full');
+  const later = AT + RETENTION_MS * 2;
+  file.marks(replies, later);
+  file.probe(later);
+});
+
+test('journal file - a full one finds room when the first of what it is to forget needs a row of its own', () => {
+  const file = open(FULL);
+  work(file, { appends: messages(1, 200) });
+  const at = AT + RETENTION_MS / 2;
+  const full = fill(file, 201, 5, (seq) => work(file, { at, marks: marks(seq, 5, answered()) }));
+  const later = AT + RETENTION_MS + 1;
+  file.probe(later);
+  work(file, { at: later, appends: messages(full + 10, 5) });
+  expect(file.totals()[4]).toBe(205);
+});

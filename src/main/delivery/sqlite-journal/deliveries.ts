@@ -13,6 +13,11 @@ import type { Row, Statements } from './statements.ts';
 import { type Tally, type Totals, newTally } from './totals.ts';
 import { Appends, Marked, hashOf } from './unpacked-work.ts';
 
+/** Rows and characters of a page of unfinished deliveries. */
+const PAGE_ROWS = 256;
+const PAGE_CHARS = 1024 * 1024;
+/** The columns of such a row that may be long: state, body, reply, about. */
+const TEXTS = [5, 6, 12, 13] as const;
 /** What a transaction takes away, should it be committed. */
 export interface Forgetting {
   /** A row, with its counts. */
@@ -29,6 +34,8 @@ export class Deliveries {
   readonly #keys = new KeyTable();
   /** Deliveries in the log whose keys the transaction under way has freed: their rows say nothing of that. */
   readonly #freed = new Set<number>();
+  /** No unfinished row had an earlier place when it was opened. */
+  #firstPlace = Infinity;
   #key = '';
   /** Not one for each message. */
   readonly #holds = (seq: number): boolean => {
@@ -43,13 +50,12 @@ export class Deliveries {
     this.#log = new MessageLog(sql, setup);
   }
 
-  /** One walk over all that is there. Returns the last sequence number, and the first place of what is unfinished. */
-  load(totals: Totals): { readonly last: number; readonly firstPlace: number } {
-    let firstPlace = Infinity;
+  /** One walk over all that is there. Returns the last sequence number. */
+  load(totals: Totals): number {
     for (const [seq, key, status, replays, position, finishedAt] of this.#sql.rows.each()) {
       if (key !== null) this.#keys.add(key as string, seq as number);
       totals.addRow(status as number, replays as number);
-      if (finishedAt === null) firstPlace = Math.min(firstPlace, position as number);
+      if (finishedAt === null) this.#firstPlace = Math.min(this.#firstPlace, position as number);
     }
     const last = this.#log.load((seq, key) => {
       const other = this.#find(key);
@@ -60,7 +66,8 @@ export class Deliveries {
     });
     totals.add({ ...newTally(), ...this.#log.counts() });
     const [first = Infinity] = this.#log.unfinished();
-    return { last: Math.max(last, Number(this.#sql.last.get()?.[0] ?? 0)), firstPlace: Math.min(firstPlace, first) };
+    this.#firstPlace = Math.min(this.#firstPlace, first);
+    return Math.max(last, Number(this.#sql.last.get()?.[0] ?? 0));
   }
 
   /** Inside of a transaction, as all that follows until its end. */
@@ -137,6 +144,18 @@ export class Deliveries {
     if (finishedAt !== null && finishedAt <= since) return undefined;
     const [bodyText, aboutText] = finishedAt === null ? [body, about] : [null, null];
     return [id, agent, key, status, attempts, state, bodyText, acceptedAt, 0, 0, null, seq, reply, aboutText];
+  }
+
+  /** A page of what was accepted and is not finished, from after one place up to another. */
+  unfinished(after: number, until: number): readonly Row[] {
+    const rows: Row[] = [];
+    let chars = 0;
+    for (const row of this.#sql.unfinished.each(Math.max(after, this.#firstPlace - 1), until)) {
+      rows.push(row);
+      for (const text of TEXTS) chars += String(row[text] ?? '').length;
+      if (rows.length === PAGE_ROWS || chars >= PAGE_CHARS) break;
+    }
+    return rows;
   }
 
   /** 0 for none. */

@@ -2,14 +2,13 @@
  * Owns the journal's file, in the journal's thread: its transactions, what a key that comes again is answered, and its
  * upkeep. It knows no ports and no timers.
  */
-import { closeSync, existsSync, mkdirSync, openSync, statSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
+import type { DatabaseSync } from 'node:sqlite';
 import { type DeliveryId, OrreryError } from '../../../protocol/index.ts';
 import { Writer, openDatabase } from '../../../lib/sqlite.ts';
 import { Compactor, type DeletedRow } from './compactor.ts';
 import { Deliveries } from './deliveries.ts';
 import { LogSync } from './log-sync.ts';
+import { prepareFile } from './new-file.ts';
 import { APPEND_PLACES, MARK_PLACES, NO_APPENDS, type PackedMarks } from './packed-work.ts';
 import { type JournalSetup, type WorkException, type WorkRequest, seqOf } from './packed.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS } from './schema.ts';
@@ -23,16 +22,6 @@ export const WHAT = 'journal';
 const COMPACT_PER_APPEND = 2;
 /** Rows of a share of upkeep in idle time: some milliseconds. */
 const COMPACT_AT_ONCE = 500;
-/** Rows and characters of a page of unfinished deliveries. */
-const PAGE_ROWS = 256;
-const PAGE_CHARS = 1024 * 1024;
-/** The columns of such a row that may be long: state, body, reply, about. */
-const TEXTS = [5, 6, 12, 13] as const;
-/**
- * Of a new file: each page of a transaction costs two calls of the system, and neighbours are written together. A sixth less of the thread's time for a message than with 4 KB, and
- * none more for one that comes alone.
- */
-const PAGE_BYTES = 16_384;
 /** Bytes in the write-ahead log at which a commit moves them to the file; in idle time that happens long before. */
 const CHECKPOINT_BYTES = 8 * 1024 * 1024;
 /** A commit's own pages come on top of those. */
@@ -42,7 +31,9 @@ const CHECKPOINT_ROWS = 1_000;
 /** Free room that stays in the file for what comes next, and what is given back of it at once. */
 const SPARE_BYTES = 16 * 1024 * 1024;
 const VACUUM_BYTES = 1024 * 1024;
-/** Messages of the log that are gone over for texts in one transaction: some milliseconds. */
+/** SQLite's own bound. */
+const MOST_PAGES = 4_294_967_294;
+/** Rows of the log that are gone over for texts in one transaction. */
 const TRIM_AT_ONCE = 500;
 /** Such transactions that a full file waits for: more than one round over a small log. */
 const MAX_TRIMS = 256;
@@ -57,6 +48,7 @@ export class JournalFile {
   readonly #setup: JournalSetup;
   readonly #database: DatabaseSync;
   readonly #pageBytes: number;
+  readonly #maxPages: number;
   readonly #sql: Statements;
   readonly #log: LogSync;
   readonly #writer: Writer;
@@ -67,8 +59,6 @@ export class JournalFile {
   #forgotten: (readonly [key: string, seq: number])[] = [];
   /** Counts of the rows that it deletes. */
   #gone: Tally | undefined;
-  /** No unfinished row had an earlier place when it was opened. */
-  readonly #firstPlace: number;
   /** The first free sequence number when it was opened. */
   readonly next: number;
   #dirtyRows = 0;
@@ -78,7 +68,7 @@ export class JournalFile {
   constructor(setup: JournalSetup) {
     this.#setup = setup;
     const { file, maxFileBytes } = setup;
-    prepareVacuum(file);
+    prepareFile(file);
     this.#database = openDatabase({
       file,
       what: WHAT,
@@ -91,9 +81,8 @@ export class JournalFile {
       this.#pageBytes = this.pragma('page_size');
       const pages = Math.ceil(CHECKPOINT_BYTES / this.#pageBytes);
       this.#database.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = 67108864`);
-      if (maxFileBytes !== undefined) {
-        this.#database.exec(`PRAGMA max_page_count = ${Math.ceil(maxFileBytes / this.#pageBytes)}`);
-      }
+      this.#maxPages = maxFileBytes === undefined ? MOST_PAGES : Math.ceil(maxFileBytes / this.#pageBytes);
+      this.#setBound(this.#maxPages);
       this.#sql = new Statements(this.#database);
       this.#writer = new Writer(this.#database);
       this.#compactor = new Compactor(this.#sql, {
@@ -105,13 +94,11 @@ export class JournalFile {
         freed: (key, seq) => this.#forgotten.push([key, seq]),
       });
       this.#readMeta();
-      const { last, firstPlace } = this.#deliveries.load(this.#totals);
-      this.#firstPlace = firstPlace;
-      this.next = last + 1;
+      this.next = this.#deliveries.load(this.#totals) + 1;
       // What the thread before could not sync, and did not live to tell of, is written anew: a second sync would tell nothing.
       this.#checkpoint();
       this.#log.extend(LOG_BYTES);
-      this.#begin();
+      this.#beyondBound(() => this.#begin());
       this.#reserve();
       this.sync();
     } catch (error) {
@@ -140,37 +127,38 @@ export class JournalFile {
 
   /** Writes what was marked while the file took no messages: bit by bit, each bit in what room there is or can be made. What was written of it before is written once. */
   marks(marks: PackedMarks, at: number): void {
-    for (const part of partsOf(marks, MARKS_AT_ONCE)) {
-      const work = (): void => {
-        // Of its own: a try that fails has voided some of them.
-        const own = { ...part, numbers: part.numbers.slice() };
-        this.work({ at, appends: NO_APPENDS, marks: own, withdrawn: [] });
-      };
+    for (const part of partsOf(marks, MARKS_AT_ONCE)) this.#markPart(part, at);
+  }
+
+  #markPart(part: PackedMarks, at: number): void {
+    for (let tries = 0; ; tries++) {
       try {
-        work();
+        // Of its own: a try that fails has voided some of them.
+        const marks = { ...part, numbers: part.numbers.slice() };
+        this.work({ at, appends: NO_APPENDS, marks, withdrawn: [] });
+        return;
       } catch (error) {
-        if (!this.#makeRoom(at)) throw error;
-        work();
+        if (tries === MAX_TRIMS || !this.#makeRoom(at)) throw error;
       }
     }
   }
 
-  /** Gives up the room that is kept for this, and the texts of what is answered. Returns whether there was any. */
+  /**
+   * Gives up the room that is kept for this, else texts of what is answered and what is past its retention. In bounded time: the next time it goes on from there.
+   * Returns whether there is more room than before.
+   */
   #makeRoom(at: number): boolean {
     try {
-      return this.#run(() => this.#sql.release.run()) > 0 || this.#trimForRoom(at);
+      if (this.#run(() => this.#sql.release.run()) > 0) return true;
+      const before = this.pragma('freelist_count');
+      for (let i = 0; i < MAX_TRIMS; i++) {
+        this.#trim(at, true);
+        if (this.pragma('freelist_count') > before) return true;
+      }
+      return this.compact(at) > before;
     } catch {
       return false;
     }
-  }
-
-  /** Goes over the log, in bounded time, until there is room for some marks; the next time it goes on from there. */
-  #trimForRoom(at: number): boolean {
-    for (let i = 0; i < MAX_TRIMS; i++) {
-      this.#trim(at, true);
-      if (this.pragma('freelist_count') * this.#pageBytes >= RESERVE_BYTES) return true;
-    }
-    return false;
   }
 
   /** Returns whether there may be more. */
@@ -202,8 +190,9 @@ export class JournalFile {
 
   /** Throws while there is no room. Two transactions: what is added and taken away in one is never written. */
   probe(at: number): void {
-    this.compact(at);
     for (let i = 0; i < MAX_TRIMS; i++) this.#trim(at, true);
+    // What is forgotten may have to make rows first, in that room.
+    this.compact(at);
     this.#checkpoint();
     this.#run(() => this.#sql.reserve.run(RESERVE_BYTES));
     this.#run(() => this.#sql.fillProbe.run(PROBE_BYTES));
@@ -220,14 +209,7 @@ export class JournalFile {
 
   /** A page of what was accepted and is not finished, from after one place up to another. */
   unfinished(after: number, until: number): readonly Row[] {
-    const rows: Row[] = [];
-    let chars = 0;
-    for (const row of this.#sql.unfinished.each(Math.max(after, this.#firstPlace - 1), until)) {
-      rows.push(row);
-      for (const text of TEXTS) chars += String(row[text] ?? '').length;
-      if (rows.length === PAGE_ROWS || chars >= PAGE_CHARS) break;
-    }
-    return rows;
+    return this.#deliveries.unfinished(after, until);
   }
 
   letters(limit: number, after?: DeliveryId): readonly Row[] {
@@ -265,7 +247,9 @@ export class JournalFile {
   compact(at: number): number {
     this.#compactor.rewind();
     this.#deliveries.rewind();
-    while (this.#compactOnce(at));
+    this.#beyondBound(() => {
+      while (this.#compactOnce(at));
+    });
     return this.pragma('freelist_count');
   }
 
@@ -287,13 +271,22 @@ export class JournalFile {
 
   /** Closes it as the last act of the process: the next start knows that nothing was cut off. */
   closeClean(): void {
-    this.#write(() => {
-      this.#deliveries.begin();
-      this.#deliveries.moveUnfinished();
-      this.#sql.setClean.run(1);
-    });
+    try {
+      this.#beyondBound(() => this.#setClean(() => this.#deliveries.moveUnfinished()));
+    } catch {
+      // Left to the next start: a disk that is full takes this much.
+      this.#setClean(() => undefined);
+    }
     this.sync();
     this.close();
+  }
+
+  #setClean(work: () => void): void {
+    this.#write(() => {
+      this.#deliveries.begin();
+      work();
+      this.#sql.setClean.run(1);
+    });
   }
 
   /** Closes it as it is. */
@@ -381,24 +374,24 @@ export class JournalFile {
     });
   }
 
+  /** For what leaves the log: a row of its own may take more than it had there, and a full file must be opened, closed and compacted all the same. */
+  #beyondBound(work: () => void): void {
+    this.#setBound(MOST_PAGES);
+    try {
+      work();
+    } finally {
+      this.#setBound(this.#maxPages);
+    }
+  }
+
+  /** Where the file has more pages, those are its bound. */
+  #setBound(pages: number): void {
+    this.#database.exec(`PRAGMA max_page_count = ${pages}`);
+  }
+
   /** Reads a number that SQLite keeps of this connection or of the file. */
   pragma(name: string): number {
     const row = this.#database.prepare(`PRAGMA ${name}`).get();
     return Number(row?.[name] ?? 0);
-  }
-}
-
-/** Lets a new file give space back bit by bit: that can be said of an empty file alone, before it has a write-ahead log. */
-function prepareVacuum(file: string): void {
-  if (existsSync(file) && statSync(file).size > 0) return;
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  closeSync(openSync(file, 'a', 0o600));
-  const database = new DatabaseSync(file);
-  try {
-    database.exec(
-      `PRAGMA page_size = ${PAGE_BYTES}; PRAGMA auto_vacuum = INCREMENTAL; PRAGMA application_id = ${JOURNAL_APPLICATION_ID}`,
-    );
-  } finally {
-    database.close();
   }
 }
