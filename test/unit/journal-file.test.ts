@@ -141,3 +141,15 @@ test('journal file - a full one finds room when the first of what it is to forge
   work(file, { at: later, appends: messages(full + 10, 5) });
   expect(file.totals()[4]).toBe(205);
 });
+
+test('journal file - messages of one transaction are known again, in whatever order they come', () => {
+  const file = open();
+  work(file, { appends: messages(1, 50) });
+  const again = Array.from({ length: 50 }, (_, i) => ((i * 7) % 50) + 1);
+  const packer = new AppendPacker();
+  for (const [i, of] of again.entries()) {
+    packer.add(51 + i, admission({ id: `m${of}`, message: { role: 'user', content: 'hello' } }));
+  }
+  const known = file.work({ at: AT, appends: joinAppends([packer]), marks: NO_MARKS, withdrawn: [] });
+  expect(known).toMatchObject(again.map((of, i) => [i, { id: `p-${of.toString(36)}` }]));
+});

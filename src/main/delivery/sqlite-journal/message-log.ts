@@ -84,6 +84,8 @@ export class MessageLog {
   /** Rows that it read. */
   readonly #read = new Map<number, LogRow>();
   readonly #times = new Map<number, number>();
+  /** Where the last search in a row ended: those for neighbours follow one another, and do not go over a large row for each. */
+  readonly #searches = new Map<number, Appends>();
   /** Nothing is to be forgotten before. */
   #lookAt = -Infinity;
   #lookedAt = -Infinity;
@@ -230,6 +232,7 @@ export class MessageLog {
     if (this.#before.length > 0) this.#before = [];
     this.#read.clear();
     this.#times.clear();
+    this.#searches.clear();
   }
 
   #remember(seq: number): void {
@@ -337,12 +340,20 @@ export class MessageLog {
 
   // Reading
 
+  /** To be read before the next one is asked for. */
   #appendOf(seq: number): Appends | undefined {
     const row = this.#rowOf(this.#index.appendedIn(seq));
     if (!row) return undefined;
-    const appends = new Appends(row.appends);
-    while (appends.next()) if (appends.seq === seq) return appends;
-    return undefined;
+    const last = this.#searches.get(row.row);
+    if (last?.seq === seq) return last;
+    const appends = last && last.seq < seq ? last : new Appends(row.appends);
+    while (appends.next()) {
+      if (appends.seq !== seq) continue;
+      if (this.#row) this.#searches.set(row.row, appends);
+      return appends;
+    }
+    this.#searches.delete(row.row);
+    return last === appends ? this.#appendOf(seq) : undefined;
   }
 
   /** When a row was written: without its texts. */
