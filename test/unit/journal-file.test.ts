@@ -13,7 +13,7 @@ import {
 } from '../../src/main/delivery/sqlite-journal/packed-work.ts';
 import type { JournalSetup, WorkRequest } from '../../src/main/delivery/sqlite-journal/packed.ts';
 import type { DeliveryState } from '../../src/protocol/index.ts';
-import { RETENTION_MS, admission, answered, journalFile } from '../support/journal.ts';
+import { RETENTION_MS, admission, answered, dead, journalFile } from '../support/journal.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 const AT = 10_000;
@@ -152,4 +152,16 @@ test('journal file - messages of one transaction are known again, in whatever or
   }
   const known = file.work({ at: AT, appends: joinAppends([packer]), marks: NO_MARKS, withdrawn: [] });
   expect(known).toMatchObject(again.map((of, i) => [i, { id: `p-${of.toString(36)}` }]));
+});
+
+test('journal file - dead letters beyond their bound go also after a transaction that was to drop them failed', () => {
+  const file = open({ maxDeadLetters: 2 });
+  work(file, { appends: messages(1, 5) });
+  work(file, { marks: marks(1, 5, dead()) });
+  outside("CREATE TRIGGER full BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'no room'); END");
+  expect(() => work(file, { appends: messages(6, 4) })).toThrow('no room');
+  outside('DROP TRIGGER full');
+  expect(file.letters(10)).toHaveLength(5);
+  work(file, { appends: messages(10, 4) });
+  expect(file.letters(10)).toHaveLength(2);
 });

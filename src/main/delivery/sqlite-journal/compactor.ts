@@ -40,8 +40,9 @@ export class Compactor {
   #roundAt = -Infinity;
   /** When the row was accepted that it stopped at: until that one is due there is nothing to look at. */
   #stoppedAt = -Infinity;
-  /** Dead letters in the file. */
+  /** Dead letters in the file, and how many of them the transaction under way drops. */
   #letters: number;
+  #dropped = 0;
 
   constructor(sql: Statements, options: CompactorOptions) {
     this.#sql = sql;
@@ -51,6 +52,16 @@ export class Compactor {
 
   died(count: number): void {
     this.#letters += count;
+  }
+
+  committed(): void {
+    this.#letters -= this.#dropped;
+    this.#dropped = 0;
+  }
+
+  rolledBack(): void {
+    this.#dropped = 0;
+    this.rewind();
   }
 
   /** Begins anew with the next share. */
@@ -87,10 +98,10 @@ export class Compactor {
   }
 
   #dropLetters(limit: number): boolean {
-    const surplus = this.#letters - this.#options.maxDeadLetters;
+    const surplus = this.#letters - this.#dropped - this.#options.maxDeadLetters;
     if (surplus <= 0) return false;
     for (const [seq, id] of this.#sql.surplusLetters.all(Math.min(surplus, limit))) {
-      this.#letters -= this.#sql.drop.run(seq ?? null, id ?? null);
+      this.#dropped += this.#sql.drop.run(seq ?? null, id ?? null);
     }
     return surplus > limit;
   }

@@ -345,10 +345,12 @@ export class JournalFile {
         return done;
       });
       this.#deliveries.committed();
+      this.#compactor.committed();
       for (const [key, seq] of this.#forgotten) this.#deliveries.forgetKey(key, seq);
       return result;
     } catch (error) {
       this.#deliveries.rolledBack();
+      this.#compactor.rolledBack();
       throw error;
     } finally {
       if (this.#forgotten.length > 0) this.#forgotten = [];

@@ -94,6 +94,7 @@ export class MessageLog {
   #trimmedBefore = 0;
   /** The first row that was gone over and has texts still. */
   #untrimmed = Infinity;
+  #untrimmedBefore = Infinity;
 
   constructor(sql: Statements, options: MessageLogOptions) {
     this.#sql = sql;
@@ -168,6 +169,7 @@ export class MessageLog {
   begin(at: number | undefined, appends: PackedAppends = NO_APPENDS, marks: PackedMarks = NO_MARKS): void {
     this.#newestAt = at ?? this.#newestAt;
     this.#trimmedBefore = this.#trimmed;
+    this.#untrimmedBefore = this.#untrimmed;
     this.#row = { row: this.#next, at: this.#newestAt, prefix: this.#options.idPrefix, appends, marks };
     this.#standing = 0;
     this.#isCut = false;
@@ -223,6 +225,7 @@ export class MessageLog {
       this.#index.restore({ seq, appendedIn, markedIn, status: status < 0 ? undefined : status });
     }
     this.#trimmed = this.#trimmedBefore;
+    this.#untrimmed = this.#untrimmedBefore;
     this.rewind();
     this.#end();
   }
