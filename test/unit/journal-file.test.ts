@@ -14,6 +14,7 @@ import {
 import type { JournalSetup, WorkRequest } from '../../src/main/delivery/sqlite-journal/packed.ts';
 import type { DeliveryState } from '../../src/protocol/index.ts';
 import { RETENTION_MS, admission, answered, dead, journalFile } from '../support/journal.ts';
+import { readJournal } from '../support/journal-file.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 const AT = 10_000;
@@ -165,3 +166,22 @@ test('journal file - dead letters beyond their bound go also after a transaction
   work(file, { appends: messages(10, 4) });
   expect(file.letters(10)).toHaveLength(2);
 });
+
+test('journal file - a share of upkeep takes out no more texts than some, and all together take all', () => {
+  const file = open();
+  for (let row = 0; row < 20; row++) {
+    work(file, { appends: messages(row * 20 + 1, 20, 'x'.repeat(4_000)) });
+    work(file, { marks: marks(row * 20 + 1, 20, answered()) });
+  }
+  const before = textsInLog();
+  expect(file.upkeep(AT)).toBe(true);
+  expect(textsInLog()).toBeGreaterThan(before / 2);
+  while (file.upkeep(AT));
+  expect(textsInLog()).toBeLessThan(before / 10);
+});
+
+function textsInLog(): number {
+  return readJournal(journalFile(dir.path), (database) =>
+    Number(database.prepare('SELECT sum(length(texts)) AS n FROM log').get()?.['n']),
+  );
+}

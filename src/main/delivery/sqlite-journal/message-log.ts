@@ -14,17 +14,11 @@
  */
 import type { DeliveryId } from '../../../protocol/index.ts';
 import { LogIndex } from './log-index.ts';
-import {
-  APPEND_PLACES,
-  MarkPacker,
-  NO_APPENDS,
-  NO_MARKS,
-  type PackedAppends,
-  type PackedMarks,
-} from './packed-work.ts';
+import { type LogRow, NO_ROW, newestMark, numbersOf, rowOf } from './log-row.ts';
+import { MarkPacker, NO_APPENDS, NO_MARKS, type PackedAppends, type PackedMarks } from './packed-work.ts';
 import { deliveryId } from './packed.ts';
 import { STATUS } from './schema.ts';
-import type { Cell, Statements } from './statements.ts';
+import type { Statements } from './statements.ts';
 import { Appends, Marked, trimAppends } from './unpacked-work.ts';
 
 export interface MessageLogOptions {
@@ -36,14 +30,10 @@ export interface MessageLogOptions {
 const LATE_MS = 60_000;
 /** Between two looks at such a row, in milliseconds. */
 const LOOK_MS = 1_000;
-
-interface LogRow {
-  readonly row: number;
-  readonly at: number;
-  readonly prefix: string;
-  readonly appends: PackedAppends;
-  readonly marks: PackedMarks;
-}
+/** Texts that one transaction goes over to take some out, in characters: some milliseconds. */
+const TRIM_CHARS = 256 * 1024;
+/** Rows that a transaction keeps of those that it read: it comes to deliveries in about their order. */
+const MAX_READ = 64;
 
 /** A delivery in the log. Its body and its about are what a row of its own would have, as long as it is not finished. */
 export interface LogEntry {
@@ -233,6 +223,10 @@ export class MessageLog {
   #end(): void {
     this.#row = undefined;
     if (this.#before.length > 0) this.#before = [];
+    this.#forgetRead();
+  }
+
+  #forgetRead(): void {
     this.#read.clear();
     this.#times.clear();
     this.#searches.clear();
@@ -304,7 +298,7 @@ export class MessageLog {
   }
 
   /**
-   * Takes the texts of messages that are answered out of rows, inside of the caller's transaction: of some more than `limit` messages at most, from the first row on that has not been gone over. Returns
+   * Takes the texts of messages that are answered out of rows, inside of the caller's transaction: of no more than `limit` rows and {@link TRIM_CHARS}, from the first one on that has not been gone over. Returns
    * whether there may be more. A row that has unfinished messages is gone over again, and those behind it, unless `all` are wanted now.
    */
   trim(limit: number, all: boolean): boolean {
@@ -312,11 +306,12 @@ export class MessageLog {
       if (this.isUnfinished(seq)) return 'kept';
       return this.has(seq) ? 'known' : 'gone';
     };
-    for (let count = 0; count < limit;) {
+    let chars = 0;
+    for (let count = 0; count < limit && chars < TRIM_CHARS; count++) {
       const cells = this.#sql.logAfter.get(this.#trimmed);
       const found = cells ? rowOf(cells) : NO_ROW;
-      const { row, appends } = found;
-      count += 1 + appends.numbers.length / APPEND_PLACES;
+      const { row, appends, marks } = found;
+      chars += appends.texts.length + marks.texts.length;
       const trimmed = trimAppends(appends, what);
       if (trimmed) {
         // Anew: SQLite brings pages that became empty together when a row goes, and not when it gets shorter.
@@ -378,34 +373,9 @@ export class MessageLog {
     const cells = this.#sql.logRow.get(row);
     if (!cells) return undefined;
     const found = rowOf(cells);
-    if (this.#row) this.#read.set(row, found);
+    if (!this.#row) return found;
+    if (this.#read.size >= MAX_READ) this.#forgetRead();
+    this.#read.set(row, found);
     return found;
   }
-}
-
-const NO_ROW: LogRow = { row: 0, at: 0, prefix: '', appends: NO_APPENDS, marks: NO_MARKS };
-
-function rowOf([row, at, prefix, appends, marks, keys, states, texts]: readonly Cell[]): LogRow {
-  return {
-    row: row as number,
-    at: at as number,
-    prefix: prefix as string,
-    appends: { numbers: numbersOf(appends), keys: keys as string, texts: texts as string, large: [] },
-    marks: { numbers: numbersOf(marks), texts: states as string },
-  };
-}
-
-function newestMark({ marks }: LogRow, of: number): Pick<Marked, 'attempts' | 'rest' | 'text'> | undefined {
-  const marked = new Marked(marks);
-  let newest: Pick<Marked, 'attempts' | 'rest' | 'text'> | undefined;
-  while (marked.next()) {
-    const { seq, attempts, rest, text } = marked;
-    if (seq === of) newest = { attempts, rest, text };
-  }
-  return newest;
-}
-
-/** A copy: numbers must stand where eight divides the place. */
-function numbersOf(cell: Cell | undefined): Float64Array<ArrayBuffer> {
-  return new Float64Array((cell as Uint8Array).slice().buffer);
 }
