@@ -32,7 +32,7 @@ export type FileStep =
   | { readonly do: 'work'; readonly sent: readonly Sent[]; readonly marks: readonly Marked[]; readonly fails: boolean }
   | { readonly do: 'withdraw' | 'again' | 'drop' | 'replay'; readonly which: number }
   | { readonly do: 'wait'; readonly ms: number }
-  | { readonly do: 'compact' | 'upkeep' | 'kill' | 'restart' | 'stop' };
+  | { readonly do: 'compact' | 'upkeep' | 'probe' | 'kill' | 'restart' | 'stop' };
 
 interface Marked {
   readonly which: number;
@@ -57,7 +57,7 @@ export const fileStep: fc.Arbitrary<FileStep> = fc.oneof(
     arbitrary: fc.record({ do: fc.constantFrom('withdraw', 'again', 'drop', 'replay'), which: fc.nat(30) }),
   },
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wait'), ms: fc.constantFrom(1, 300, RETENTION_MS, 90_000) }) },
-  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('compact', 'upkeep', 'kill', 'restart', 'stop') }) },
+  { weight: 4, arbitrary: fc.record({ do: fc.constantFrom('compact', 'upkeep', 'probe', 'kill', 'restart', 'stop') }) },
 );
 
 interface Known {
@@ -130,6 +130,9 @@ export class FileModel {
         return;
       case 'upkeep':
         while (this.#file.upkeep(this.#now));
+        return;
+      case 'probe':
+        this.#file.probe(this.#now);
         return;
       case 'kill':
         this.#file.close();
@@ -234,7 +237,7 @@ export class FileModel {
 
   /** Work that the file refuses, as a full disk would: nothing of it is there, and nothing is forgotten. */
   #fail(work: () => unknown): void {
-    const writes = ['INSERT ON log', 'INSERT ON deliveries', 'UPDATE ON deliveries'];
+    const writes = ['INSERT ON log', 'INSERT ON deliveries', 'UPDATE ON deliveries', 'DELETE ON log', 'UPDATE ON meta'];
     const names = writes.map((write) => write.replaceAll(' ', '_'));
     for (const [i, write] of writes.entries()) {
       this.#outside(`CREATE TRIGGER ${names[i] ?? ''} BEFORE ${write} BEGIN SELECT RAISE(ABORT, 'no'); END`);
