@@ -132,6 +132,16 @@ test('journal file - a full one has room for marks once something is past its re
   file.probe(later);
 });
 
+test('journal file - a full one of unfinished messages keeps their deaths, and has room again once those are past their bound', () => {
+  const file = open({ ...FULL, maxDeadLetters: 10 });
+  const accepted = fill(file, 1, 1) - 1;
+  file.marks(marks(1, accepted, dead()), AT);
+  expect(file.totals()).toEqual([accepted, 0, 0, accepted, 0, accepted]);
+  file.probe(AT);
+  work(file, { appends: messages(accepted + 10, 5) });
+  expect(file.letters(100)).toHaveLength(10);
+});
+
 test('journal file - a full one finds room when the first of what it is to forget needs a row of its own', () => {
   const file = open(FULL);
   work(file, { appends: messages(1, 200) });

@@ -11,7 +11,7 @@ import { LogSync } from './log-sync.ts';
 import { prepareFile } from './new-file.ts';
 import { APPEND_PLACES, MARK_PLACES, NO_APPENDS, type PackedMarks } from './packed-work.ts';
 import { type JournalSetup, type WorkException, type WorkRequest, seqOf } from './packed.ts';
-import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS } from './schema.ts';
+import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
 import { type Row, Statements } from './statements.ts';
 import { type Tally, Totals, addRow, newTally } from './totals.ts';
 import { partsOf } from './unpacked-work.ts';
@@ -127,7 +127,9 @@ export class JournalFile {
 
   /** Writes what was marked while the file took no messages: bit by bit, each bit in what room there is or can be made. What was written of it before is written once. */
   marks(marks: PackedMarks, at: number): void {
-    for (const part of partsOf(marks, MARKS_AT_ONCE)) this.#markPart(part, at);
+    // A death makes a row of its own, and what it frees in the log comes after it.
+    for (const part of partsOf(marks, MARKS_AT_ONCE, isDeath)) this.#beyondBound(() => this.#markPart(part, at));
+    for (const part of partsOf(marks, MARKS_AT_ONCE, (status) => !isDeath(status))) this.#markPart(part, at);
   }
 
   #markPart(part: PackedMarks, at: number): void {
@@ -396,4 +398,8 @@ export class JournalFile {
     const row = this.#database.prepare(`PRAGMA ${name}`).get();
     return Number(row?.[name] ?? 0);
   }
+}
+
+function isDeath(status: number): boolean {
+  return status === STATUS.dead;
 }

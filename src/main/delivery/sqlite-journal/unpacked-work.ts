@@ -199,17 +199,24 @@ export function hashOf(body: string): string {
   return hash('sha256', body, 'hex').slice(0, BODY_DIGITS);
 }
 
-/** Splits marks, so that each part finds room by itself. */
-export function partsOf(marks: PackedMarks, size: number): readonly PackedMarks[] {
+/** Splits the marks whose status `isWanted`, so that each part finds room by itself. */
+export function partsOf(
+  marks: PackedMarks,
+  size: number,
+  isWanted: (status: number) => boolean,
+): readonly PackedMarks[] {
   const parts: PackedMarks[] = [];
   const marked = new Marked(marks);
-  for (let isMore = marked.next(); isMore;) {
-    const packer = new MarkPacker();
-    for (let i = 0; isMore && i < size; i++) {
-      packer.push(marked.seq, marked.status, marked.attempts, marked.text, marked.rest);
-      isMore = marked.next();
-    }
+  let packer = new MarkPacker();
+  let count = 0;
+  while (marked.next()) {
+    if (!isWanted(marked.status)) continue;
+    packer.push(marked.seq, marked.status, marked.attempts, marked.text, marked.rest);
+    count += 1;
+    if (count % size > 0) continue;
     parts.push(packer.packed());
+    packer = new MarkPacker();
   }
+  if (count % size > 0) parts.push(packer.packed());
   return parts;
 }
