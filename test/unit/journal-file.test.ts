@@ -195,3 +195,20 @@ function textsInLog(): number {
     Number(database.prepare('SELECT sum(length(texts)) AS n FROM log').get()?.['n']),
   );
 }
+
+test('journal file - texts of what is answered go before a bounded file is full, without a quiet moment', () => {
+  const text = 'a message of a few lines '.repeat(40);
+  const room = 1_048_576;
+  const file = open({ maxFileBytes: room });
+  let seq = 0;
+  let isFull = false;
+  while (!isFull) {
+    try {
+      work(file, { appends: messages(seq + 1, 1, text), marks: seq > 0 ? marks(seq, 1, answered('ok')) : NO_MARKS });
+      seq += 1;
+    } catch {
+      isFull = true;
+    }
+  }
+  expect(seq * text.length).toBeGreaterThan(2 * room);
+});

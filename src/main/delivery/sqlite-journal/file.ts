@@ -11,6 +11,7 @@ import { LogSync } from './log-sync.ts';
 import { prepareFile } from './new-file.ts';
 import { APPEND_PLACES, MARK_PLACES, NO_APPENDS, type PackedMarks } from './packed-work.ts';
 import { type JournalSetup, type WorkException, type WorkRequest, seqOf } from './packed.ts';
+import { PROBE_BYTES, Room } from './room.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
 import { type Row, Statements } from './statements.ts';
 import { type Tally, Totals, addRow, newTally } from './totals.ts';
@@ -31,24 +32,20 @@ const CHECKPOINT_ROWS = 1_000;
 /** Free room that stays in the file for what comes next, and what is given back of it at once. */
 const SPARE_BYTES = 16 * 1024 * 1024;
 const VACUUM_BYTES = 1024 * 1024;
-/** SQLite's own bound. */
-const MOST_PAGES = 4_294_967_294;
 /** Rows of the log that are gone over for texts in one transaction. */
 const TRIM_AT_ONCE = 500;
-/** Such transactions that a full file waits for: more than one round over a small log. */
-const MAX_TRIMS = 256;
+/** The same where room is scarce, with each transaction: rows go as fast as they come. */
+const TRIM_WITH_EACH = 4;
+/** Tries to find room for some marks. */
+const MAX_TRIES = 64;
 /** Marks of one transaction in a file that has little room. */
 const MARKS_AT_ONCE = 64;
-/** Room that is kept for the marks of a full file: what they free comes after them. */
-const RESERVE_BYTES = 32 * 1024;
-/** What a probe writes: room for a few messages. */
-const PROBE_BYTES = 64 * 1024;
 
 export class JournalFile {
   readonly #setup: JournalSetup;
   readonly #database: DatabaseSync;
   readonly #pageBytes: number;
-  readonly #maxPages: number;
+  readonly #room: Room;
   readonly #sql: Statements;
   readonly #log: LogSync;
   readonly #writer: Writer;
@@ -78,13 +75,16 @@ export class JournalFile {
     });
     this.#log = new LogSync(`${file}-wal`);
     try {
-      this.#pageBytes = this.pragma('page_size');
+      this.#pageBytes = Number(this.#database.prepare('PRAGMA page_size').get()?.['page_size']);
       const pages = Math.ceil(CHECKPOINT_BYTES / this.#pageBytes);
       this.#database.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = 67108864`);
-      this.#maxPages = maxFileBytes === undefined ? MOST_PAGES : Math.ceil(maxFileBytes / this.#pageBytes);
-      this.#setBound(this.#maxPages);
       this.#sql = new Statements(this.#database);
       this.#writer = new Writer(this.#database);
+      this.#room = new Room(this.#database, this.#sql, {
+        maxFileBytes,
+        run: (work) => this.#run(work),
+        trim: () => this.#trim(TRIM_AT_ONCE, true),
+      });
       this.#compactor = new Compactor(this.#sql, {
         ...setup,
         deleted: (row) => this.#deleted(row),
@@ -98,8 +98,8 @@ export class JournalFile {
       // What the thread before could not sync, and did not live to tell of, is written anew: a second sync would tell nothing.
       this.#checkpoint();
       this.#log.extend(LOG_BYTES);
-      this.#beyondBound(() => this.#begin());
-      this.#reserve();
+      this.#room.beyondBound(() => this.#begin());
+      this.#room.reserve();
       this.sync();
     } catch (error) {
       this.close();
@@ -122,13 +122,14 @@ export class JournalFile {
     this.#totals.add(tally);
     this.#compactor.died(tally.dead);
     this.#dirtyRows += appends.numbers.length / APPEND_PLACES + marks.numbers.length / MARK_PLACES;
+    if (tally.accepted > 0 && this.#room.isScarce) this.#trimSome();
     return exceptions;
   }
 
   /** Writes what was marked while the file took no messages: bit by bit, each bit in what room there is or can be made. What was written of it before is written once. */
   marks(marks: PackedMarks, at: number): void {
     // A death makes a row of its own, and what it frees in the log comes after it.
-    for (const part of partsOf(marks, MARKS_AT_ONCE, isDeath)) this.#beyondBound(() => this.#markPart(part, at));
+    for (const part of partsOf(marks, MARKS_AT_ONCE, isDeath)) this.#room.beyondBound(() => this.#markPart(part, at));
     for (const part of partsOf(marks, MARKS_AT_ONCE, (status) => !isDeath(status))) this.#markPart(part, at);
   }
 
@@ -140,35 +141,25 @@ export class JournalFile {
         this.work({ at, appends: NO_APPENDS, marks, withdrawn: [] });
         return;
       } catch (error) {
-        if (tries === MAX_TRIMS || !this.#makeRoom(at)) throw error;
+        if (tries === MAX_TRIES || !this.#room.make(() => this.compact(at))) throw error;
       }
-    }
-  }
-
-  /**
-   * Gives up the room that is kept for this, else texts of what is answered and what is past its retention. In bounded time: the next time it goes on from there.
-   * Returns whether there is more room than before.
-   */
-  #makeRoom(at: number): boolean {
-    try {
-      if (this.#run(() => this.#sql.release.run()) > 0) return true;
-      const before = this.pragma('freelist_count');
-      for (let i = 0; i < MAX_TRIMS; i++) {
-        this.#trim(at, true);
-        if (this.pragma('freelist_count') > before) return true;
-      }
-      return this.compact(at) > before;
-    } catch {
-      return false;
     }
   }
 
   /** Returns whether there may be more. */
-  #trim(at: number, all: boolean): boolean {
+  #trim(rows: number, all: boolean): boolean {
     return this.#write(() => {
-      this.#deliveries.begin(at);
-      return this.#deliveries.trim(TRIM_AT_ONCE, all);
+      this.#deliveries.begin();
+      return this.#deliveries.trim(rows, all);
     });
+  }
+
+  #trimSome(): void {
+    try {
+      this.#trim(TRIM_WITH_EACH, true);
+    } catch {
+      // What came is written; the next one tells of a file that takes nothing.
+    }
   }
 
   /** Throws where the disk has no room for what grows, though the log may have some of its own. */
@@ -190,15 +181,13 @@ export class JournalFile {
     return this.#database.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()?.['busy'] === 0;
   }
 
-  /** Throws while there is no room. Two transactions: what is added and taken away in one is never written. */
+  /** Throws while there is no room. */
   probe(at: number): void {
-    for (let i = 0; i < MAX_TRIMS; i++) this.#trim(at, true);
+    this.#room.trimAll();
     // What is forgotten may have to make rows first, in that room.
     this.compact(at);
     this.#checkpoint();
-    this.#run(() => this.#sql.reserve.run(RESERVE_BYTES));
-    this.#run(() => this.#sql.fillProbe.run(PROBE_BYTES));
-    this.#run(() => this.#sql.emptyProbe.run());
+    this.#room.probe();
     this.sync();
     // The checkpoint gave the log's room back, which is no room for others.
     this.#log.extend(LOG_BYTES);
@@ -249,16 +238,16 @@ export class JournalFile {
   compact(at: number): number {
     this.#compactor.rewind();
     this.#deliveries.rewind();
-    this.#beyondBound(() => {
+    this.#room.beyondBound(() => {
       while (this.#compactOnce(at));
     });
-    return this.pragma('freelist_count');
+    return this.#room.free;
   }
 
   /** A share of upkeep, for idle time; returns whether there is more. */
   upkeep(at: number): boolean {
-    if (this.#compactOnce(at) || this.#trim(at, false)) return true;
-    const spare = this.pragma('freelist_count') - SPARE_BYTES / this.#pageBytes;
+    if (this.#compactOnce(at) || this.#trim(TRIM_AT_ONCE, false)) return true;
+    const spare = this.#room.free - SPARE_BYTES / this.#pageBytes;
     if (spare > 0) {
       const share = VACUUM_BYTES / this.#pageBytes;
       this.#database.exec(`PRAGMA incremental_vacuum(${Math.min(spare, share)})`);
@@ -274,7 +263,7 @@ export class JournalFile {
   /** Closes it as the last act of the process: the next start knows that nothing was cut off. */
   closeClean(): void {
     try {
-      this.#beyondBound(() => this.#setClean(() => this.#deliveries.moveUnfinished()));
+      this.#room.beyondBound(() => this.#setClean(() => this.#deliveries.moveUnfinished()));
     } catch {
       // Left to the next start: a disk that is full takes this much.
       this.#setClean(() => undefined);
@@ -328,15 +317,6 @@ export class JournalFile {
     });
   }
 
-  /** A file that is full at the start has room for marks where it had it before. */
-  #reserve(): void {
-    try {
-      this.#run(() => this.#sql.reserve.run(RESERVE_BYTES));
-    } catch {
-      // Told by the first message.
-    }
-  }
-
   /** A transaction; the keys that it frees are forgotten when it is committed, and counts of rows outlive them. */
   #write<T>(work: () => T): T {
     try {
@@ -376,27 +356,6 @@ export class JournalFile {
       const more = this.#compactor.step(at, COMPACT_AT_ONCE);
       return this.#deliveries.forget(at, COMPACT_AT_ONCE) || more;
     });
-  }
-
-  /** For what leaves the log: a row of its own may take more than it had there, and a full file must be opened, closed and compacted all the same. */
-  #beyondBound(work: () => void): void {
-    this.#setBound(MOST_PAGES);
-    try {
-      work();
-    } finally {
-      this.#setBound(this.#maxPages);
-    }
-  }
-
-  /** Where the file has more pages, those are its bound. */
-  #setBound(pages: number): void {
-    this.#database.exec(`PRAGMA max_page_count = ${pages}`);
-  }
-
-  /** Reads a number that SQLite keeps of this connection or of the file. */
-  pragma(name: string): number {
-    const row = this.#database.prepare(`PRAGMA ${name}`).get();
-    return Number(row?.[name] ?? 0);
   }
 }
 
