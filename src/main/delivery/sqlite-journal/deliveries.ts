@@ -18,6 +18,7 @@ const PAGE_ROWS = 256;
 const PAGE_CHARS = 1024 * 1024;
 /** The columns of such a row that may be long: state, body, reply, about. */
 const TEXTS = [5, 6, 12, 13] as const;
+
 /** What a transaction takes away, should it be committed. */
 export interface Forgetting {
   /** A row, with its counts. */

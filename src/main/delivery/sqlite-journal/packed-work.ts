@@ -28,6 +28,8 @@ export interface PackedAppends {
   readonly large: readonly string[];
 }
 export const APPEND_PLACES = 7;
+/** Which number is which. These are in files: never change one. */
+export const APPEND = { seq: 0, form: 1, receivedAt: 2, key: 3, agent: 4, body: 5, about: 6 } as const;
 
 /**
  * Five numbers a mark: sequence number, or 0 for none; status; attempts; and how long its two texts are, -1 where there is none. The first is a reply's text, as it
@@ -39,6 +41,7 @@ export interface PackedMarks {
   readonly texts: string;
 }
 export const MARK_PLACES = 5;
+export const MARK = { seq: 0, status: 1, attempts: 2, text: 3, rest: 4 } as const;
 
 /** Bits. These numbers are in files: never change one. */
 export const FORM = {

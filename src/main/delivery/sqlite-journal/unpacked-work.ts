@@ -3,7 +3,16 @@
  */
 import { hash } from 'node:crypto';
 import { partsOfKey } from '../journal.ts';
-import { APPEND_PLACES, FORM, MARK_PLACES, MarkPacker, type PackedAppends, type PackedMarks } from './packed-work.ts';
+import {
+  APPEND,
+  APPEND_PLACES,
+  FORM,
+  MARK,
+  MARK_PLACES,
+  MarkPacker,
+  type PackedAppends,
+  type PackedMarks,
+} from './packed-work.ts';
 
 /** Hexadecimal digits of the hash that stands for a body: two bodies with one of 2^128 values do not happen. */
 const BODY_DIGITS = 32;
@@ -33,8 +42,8 @@ export class Appends {
 
   next(): boolean {
     if (this.#place >= 0) {
-      this.#keyAt += this.#number(3);
-      this.#textAt += this.#number(4) + this.#number(5) + this.#number(6);
+      this.#keyAt += this.#number(APPEND.key);
+      this.#textAt += this.#number(APPEND.agent) + this.#number(APPEND.body) + this.#number(APPEND.about);
     }
     this.#place += APPEND_PLACES;
     if (this.#place >= this.#numbers.length) return false;
@@ -47,7 +56,7 @@ export class Appends {
   }
 
   get seq(): number {
-    return this.#number(0);
+    return this.#number(APPEND.seq);
   }
 
   /** It shall not stand in the log. */
@@ -55,58 +64,65 @@ export class Appends {
     this.#numbers[this.#place] = 0;
   }
 
+  get form(): number {
+    return this.#number(APPEND.form);
+  }
+
   get isLarge(): boolean {
-    return (this.#number(1) & FORM.large) !== 0;
+    return (this.form & FORM.large) !== 0;
   }
 
   get key(): string {
-    return this.#keys.slice(this.#keyAt, this.#keyAt + this.#number(3));
+    return this.#keys.slice(this.#keyAt, this.#keyAt + this.#number(APPEND.key));
   }
 
   get agent(): string {
-    return this.#texts.slice(this.#textAt, this.#textAt + this.#number(4));
+    return this.#texts.slice(this.#textAt, this.#textAt + this.#number(APPEND.agent));
   }
 
   /** As a row of its own has it. */
   get body(): string {
-    const at = this.#textAt + this.#number(4);
-    const body = this.isLarge ? (this.#large[this.#largeAt] ?? '') : this.#texts.slice(at, at + this.#number(5));
-    return this.#number(1) & FORM.plain ? JSON.stringify({ message: { role: 'user', content: body } }) : body;
+    const at = this.#textAt + this.#number(APPEND.agent);
+    const body = this.isLarge
+      ? (this.#large[this.#largeAt] ?? '')
+      : this.#texts.slice(at, at + this.#number(APPEND.body));
+    return this.form & FORM.plain ? JSON.stringify({ message: { role: 'user', content: body } }) : body;
   }
 
   get bodyHash(): string {
-    if ((this.#number(1) & FORM.trimmed) === 0) return hashOf(this.body);
-    const at = this.#textAt + this.#number(4);
-    return this.#texts.slice(at, at + this.#number(5));
+    if ((this.form & FORM.trimmed) === 0) return hashOf(this.body);
+    const at = this.#textAt + this.#number(APPEND.agent);
+    return this.#texts.slice(at, at + this.#number(APPEND.body));
   }
 
   /** As a row of its own has it. */
   get about(): string {
-    const at = this.#textAt + this.#number(4) + this.#number(5);
+    const at = this.#textAt + this.#number(APPEND.agent) + this.#number(APPEND.body);
     if (!this.isBare)
-      return this.isLarge ? (this.#large[this.#largeAt + 1] ?? '') : this.#texts.slice(at, at + this.#number(6));
+      return this.isLarge
+        ? (this.#large[this.#largeAt + 1] ?? '')
+        : this.#texts.slice(at, at + this.#number(APPEND.about));
     const { channel, account, namespace, id } = partsOfKey(this.key);
-    const receivedAt = this.#number(2);
+    const receivedAt = this.#number(APPEND.receivedAt);
     return JSON.stringify({ id, channel, account: account || undefined, namespace, metadata: {}, receivedAt });
   }
 
   /** It names no agent itself. */
   get isBare(): boolean {
-    return (this.#number(1) & FORM.bare) !== 0;
+    return (this.form & FORM.bare) !== 0;
   }
 
   /** The room of its texts in the log's. */
   get texts(): string {
-    return this.#texts.slice(this.#textAt, this.#textAt + this.#number(4) + this.#number(5) + this.#number(6));
+    return this.#texts.slice(
+      this.#textAt,
+      this.#textAt + this.#number(APPEND.agent) + this.#number(APPEND.body) + this.#number(APPEND.about),
+    );
   }
 
   /** Its body and its about were taken out. */
   get isTrimmed(): boolean {
-    return (this.#number(1) & FORM.trimmed) !== 0;
-  }
-
-  get form(): number {
-    return this.#number(1);
+    return (this.form & FORM.trimmed) !== 0;
   }
 
   #number(place: number): number {
@@ -134,8 +150,8 @@ export function trimAppends(
       continue;
     }
     const left = now === 'known' ? [agent, messages.bodyHash] : ['', ''];
-    numbers[index * APPEND_PLACES + 1] = form | FORM.trimmed;
-    numbers.set([...left.map(({ length }) => length), 0], index * APPEND_PLACES + 4);
+    numbers[index * APPEND_PLACES + APPEND.form] = form | FORM.trimmed;
+    numbers.set([...left.map(({ length }) => length), 0], index * APPEND_PLACES + APPEND.agent);
     texts += left.join('');
     isChanged = true;
   }
@@ -155,13 +171,13 @@ export class Marked {
   }
 
   next(): boolean {
-    if (this.#place >= 0) this.#textAt += Math.max(0, this.#number(3)) + Math.max(0, this.#number(4));
+    if (this.#place >= 0) this.#textAt += Math.max(0, this.#number(MARK.text)) + Math.max(0, this.#number(MARK.rest));
     this.#place += MARK_PLACES;
     return this.#place < this.#numbers.length;
   }
 
   get seq(): number {
-    return this.#number(0);
+    return this.#number(MARK.seq);
   }
 
   /** It shall not stand in the log. */
@@ -170,22 +186,22 @@ export class Marked {
   }
 
   get status(): number {
-    return this.#number(1);
+    return this.#number(MARK.status);
   }
 
   get attempts(): number {
-    return this.#number(2);
+    return this.#number(MARK.attempts);
   }
 
   /** A reply's text. */
   get text(): string | null {
-    const length = this.#number(3);
+    const length = this.#number(MARK.text);
     return length < 0 ? null : this.#texts.slice(this.#textAt, this.#textAt + length);
   }
 
   get rest(): string | null {
-    const at = this.#textAt + Math.max(0, this.#number(3));
-    const length = this.#number(4);
+    const at = this.#textAt + Math.max(0, this.#number(MARK.text));
+    const length = this.#number(MARK.rest);
     return length < 0 ? null : this.#texts.slice(at, at + length);
   }
 
