@@ -391,36 +391,40 @@ describe('a file of an earlier version', () => {
       't-${seq.toString(36)}', '${fileKeyOf(dedupeKey(inbound))}', x'${HASH}', 'echo', ${text})`;
   };
 
-  test('sqlite journal - its deliveries, their order and its counts are kept by a newer one', async () => {
-    inspect((db) => {
-      db.exec(JOURNAL_MIGRATIONS[0] ?? '');
-      // Row 2 was a dead letter that was put back; of 7 accepted messages 2 are forgotten, both answered.
-      db.exec(`INSERT INTO deliveries VALUES ${[row(1, 4), row(2, 0, { replays: 1, position: 9 }), row(3, 1), row(4, 5), row(8, 0)].join(', ')};
+  test.each([1, 2])(
+    'sqlite journal - the deliveries of a file of version %i, their order and its counts are kept',
+    async (version) => {
+      inspect((db) => {
+        db.exec(JOURNAL_MIGRATIONS[0] ?? '');
+        // Row 2 was a dead letter that was put back; of 7 accepted messages 2 are forgotten, both answered.
+        db.exec(`INSERT INTO deliveries VALUES ${[row(1, 4), row(2, 0, { replays: 1, position: 9 }), row(3, 1), row(4, 5), row(8, 0)].join(', ')};
         UPDATE meta SET clean = 0, accepted = 7, replayed = 1, answered = 3, dead = 2;
-        PRAGMA application_id = ${JOURNAL_APPLICATION_ID}; PRAGMA user_version = 1`);
-    });
-    const journal = await open();
-    const counts = { accepted: 7, replayed: 1, answered: 3, dead: 2, pending: 3, letters: 1 };
-    expect(await journal.totals()).toEqual(counts);
-    const left = await all(journal.recover());
-    expect(left.map(({ id, crashes, replays }) => [id, crashes, replays])).toEqual([
-      ['t-3', 1, 0],
-      ['t-8', 1, 0],
-      ['t-2', 1, 1],
-    ]);
-    const again = admission({ id: 'm1', message: { role: 'user', content: 'hello' } });
-    const other = admission({ id: 'm1', message: { role: 'user', content: 'good-bye' } });
-    expect(await journal.append([again, other])).toEqual([
-      expect.objectContaining({ status: 'duplicate', id: 't-1', state: 'answered' }),
-      expect.objectContaining({ code: 'ORRERY_ID_CONFLICT' }),
-    ]);
-    // What is forgotten stays counted.
-    now += RETENTION_MS + 1;
-    await journal.compact();
-    expect(await journal.totals()).toEqual(counts);
-    await journal.close();
-    expect(await (await open()).totals()).toEqual(counts);
-  });
+        PRAGMA application_id = ${JOURNAL_APPLICATION_ID}; PRAGMA user_version = ${version}`);
+        for (const script of JOURNAL_MIGRATIONS.slice(1, version)) db.exec(script);
+      });
+      const journal = await open();
+      const counts = { accepted: 7, replayed: 1, answered: 3, dead: 2, pending: 3, letters: 1 };
+      expect(await journal.totals()).toEqual(counts);
+      const left = await all(journal.recover());
+      expect(left.map(({ id, crashes, replays }) => [id, crashes, replays])).toEqual([
+        ['t-3', 1, 0],
+        ['t-8', 1, 0],
+        ['t-2', 1, 1],
+      ]);
+      const again = admission({ id: 'm1', message: { role: 'user', content: 'hello' } });
+      const other = admission({ id: 'm1', message: { role: 'user', content: 'good-bye' } });
+      expect(await journal.append([again, other])).toEqual([
+        expect.objectContaining({ status: 'duplicate', id: 't-1', state: 'answered' }),
+        expect.objectContaining({ code: 'ORRERY_ID_CONFLICT' }),
+      ]);
+      // What is forgotten stays counted.
+      now += RETENTION_MS + 1;
+      await journal.compact();
+      expect(await journal.totals()).toEqual(counts);
+      await journal.close();
+      expect(await (await open()).totals()).toEqual(counts);
+    },
+  );
 });
 
 describe('a file that takes no writes', () => {
