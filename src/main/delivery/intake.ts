@@ -192,10 +192,9 @@ export class Intake {
       for (const [i, answer] of accepted.entries()) if (batch[i]) this.#begin(batch[i], answer);
     };
     journal.append(admissions, written).then(
-      (answers) => {
-        const none = new OrreryError('ORRERY_INTERNAL', 'The journal gave no answer');
-        this.#settle(batch, (i) => answers[i] ?? none);
-      },
+      // Made when it is needed: an error has its stack to find, for each batch.
+      (answers) =>
+        this.#settle(batch, (i) => answers[i] ?? new OrreryError('ORRERY_INTERNAL', 'The journal gave no answer')),
       (error: unknown) => {
         const refused = asOrreryError(error, 'ORRERY_INTERNAL', 'The journal did not take the message');
         this.#settle(batch, () => refused);
