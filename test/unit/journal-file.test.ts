@@ -1,6 +1,6 @@
 /** Runs what only the file itself can show: tries that fail, room that runs out, and large transactions. */
-import { DatabaseSync } from 'node:sqlite';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { JournalFile } from '../../src/main/delivery/sqlite-journal/file.ts';
 import {
   AppendPacker,
@@ -211,4 +211,44 @@ test('journal file - texts of what is answered go before a bounded file is full,
     }
   }
   expect(seq * text.length).toBeGreaterThan(2 * room);
+});
+
+/** The next starts cannot move the log to the file. */
+function failCheckpoints(error: Error): Disposable {
+  const { value } = Object.getOwnPropertyDescriptor(DatabaseSync.prototype, 'prepare') ?? {};
+  const prepare = value as (this: DatabaseSync, sql: string) => StatementSync;
+  const spy = vi.spyOn(DatabaseSync.prototype, 'prepare').mockImplementation(function (this: DatabaseSync, sql) {
+    if (sql === 'PRAGMA wal_checkpoint(TRUNCATE)') throw error;
+    return prepare.call(this, sql);
+  });
+  return { [Symbol.dispose]: () => spy.mockRestore() };
+}
+
+test('journal file - a start whose disk has no room to move the log to the file has what was acked, and takes nothing before that goes', () => {
+  const before = open();
+  work(before, { appends: messages(1, 2) });
+  before.close();
+  const full = Object.assign(new Error('database or disk is full'), { errcode: 13 });
+  const refused = expect.objectContaining({ code: 'ORRERY_DATABASE_FAILED' });
+  let file: JournalFile;
+  {
+    using _ = failCheckpoints(full);
+    file = open();
+    expect(file.unfinished(0, 10)).toHaveLength(2);
+    work(file, { appends: messages(3, 1) });
+    expect(() => file.sync()).toThrow(refused);
+    expect(() => file.mend()).toThrow(full);
+    expect(() => file.sync()).toThrow(refused);
+  }
+  file.mend();
+  file.sync();
+  file.close();
+  expect(open().unfinished(0, 10)).toHaveLength(3);
+});
+
+test('journal file - a start that finds the file damaged is refused', () => {
+  open().close();
+  const damage = Object.assign(new Error('database disk image is malformed'), { errcode: 11 });
+  using _ = failCheckpoints(damage);
+  expect(() => open()).toThrow(damage);
 });

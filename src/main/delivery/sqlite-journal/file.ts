@@ -41,6 +41,9 @@ const MAX_TRIES = 64;
 /** Marks of one transaction in a file that has little room. */
 const MARKS_AT_ONCE = 64;
 
+/** SQLite's `SQLITE_IOERR` and `SQLITE_FULL`. */
+const DISK_CODES: ReadonlySet<number> = new Set([10, 13]);
+
 export class JournalFile {
   readonly #setup: JournalSetup;
   readonly #database: DatabaseSync;
@@ -96,11 +99,11 @@ export class JournalFile {
       this.#readMeta();
       this.next = this.#deliveries.load(this.#totals) + 1;
       // What the thread before could not sync, and did not live to tell of, is written anew: a second sync would tell nothing.
-      this.#checkpoint();
+      this.#beginSynced();
       this.#log.extend(LOG_BYTES);
       this.#room.beyondBound(() => this.#begin());
       this.#room.reserve();
-      this.sync();
+      if (!this.#log.isBroken) this.sync();
     } catch (error) {
       this.close();
       throw error;
@@ -174,6 +177,16 @@ export class JournalFile {
       throw new OrreryError('ORRERY_DATABASE_FAILED', `Another program reads the ${WHAT}`);
     }
     this.#log.mended();
+  }
+
+  /** Where the disk has no room for that it is as after a sync that failed: the journal opens, and takes nothing before it is mended. */
+  #beginSynced(): void {
+    try {
+      this.#checkpoint();
+    } catch (error) {
+      if (!isOfDisk(error)) throw error;
+      this.#log.broke(error);
+    }
   }
 
   /** Moves all of the write-ahead log to the file, and syncs that; false while another program reads it. */
@@ -361,4 +374,10 @@ export class JournalFile {
 
 function isDeath(status: number): boolean {
   return status === STATUS.dead;
+}
+
+/** Tells whether SQLite could not write, and does not find the file damaged. */
+function isOfDisk(error: unknown): boolean {
+  const code = (error as { readonly errcode?: unknown }).errcode;
+  return typeof code === 'number' && DISK_CODES.has(code & 0xff);
 }

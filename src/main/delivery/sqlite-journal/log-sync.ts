@@ -68,6 +68,11 @@ export class LogSync {
     }
   }
 
+  /** What is in the log may be on no disk: no sync goes well before it is {@link mended}. */
+  broke(cause: unknown): void {
+    this.#broken = this.#refusal(cause);
+  }
+
   get isBroken(): boolean {
     return this.#broken !== undefined;
   }
