@@ -1,5 +1,5 @@
 import { type IncomingMessage, createServer, request } from 'node:http';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -12,6 +12,8 @@ import { start } from '../support/commands.ts';
 import { type FakeSupervisor, fakeSupervisor } from '../support/fake-supervisor.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
+/** Takes no byte, as a full disk. */
+const FULL = '/dev/full';
 const HOLD = fileURLToPath(new URL('../fixtures/hold-data-dir.ts', import.meta.url));
 
 interface Opened extends AsyncDisposable {
@@ -243,6 +245,22 @@ describe('data directory', () => {
       message: expect.stringContaining(dataDir),
     });
   });
+
+  it.skipIf(!existsSync(FULL))(
+    'data directory - a full disk is no fault of the configuration, whether it is found at the lock or once the host runs',
+    async () => {
+      using directory = temporaryDirectory();
+      const fullDisk = { code: 'ORRERY_DATABASE_FAILED', message: expect.stringContaining(directory.path) as string };
+      const record = join(directory.path, 'supervisor.json.new');
+      symlinkSync(FULL, record);
+      await expect(lockDataDir(directory.path, '0.0.0')).rejects.toMatchObject(fullDisk);
+      rmSync(record);
+      const lock = await lockDataDir(directory.path, '0.0.0');
+      symlinkSync(FULL, record);
+      expect(() => lock.announce('socket')).toThrow(expect.objectContaining(fullDisk));
+      lock.release();
+    },
+  );
 });
 
 function catching(call: () => unknown): unknown {

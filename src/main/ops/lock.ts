@@ -17,6 +17,7 @@ const LOCK_FILE = 'supervisor.lock';
 const RECORD_FILE = 'supervisor.json';
 /** SQLite's code for a lock that somebody else holds. */
 const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
 /** The winner of a race writes its record right after it got the lock; the loser waits this long for it. */
 const RECORD_WAIT_MS = 1_000;
 const RECORD_LOOK_MS = 20;
@@ -44,7 +45,7 @@ export interface DataDirLock {
 
 /**
  * Takes a data directory, which is created where it is missing. Throws `ORRERY_DATA_DIR_IN_USE`, which names the process
- * that has it, and `ORRERY_CONFIG_INVALID` when it cannot be written to. `log` hears of a record that stays behind.
+ * that has it, `ORRERY_CONFIG_INVALID` when it cannot be written to, and `ORRERY_DATABASE_FAILED` when its disk is full. `log` hears of a record that stays behind.
  */
 export async function lockDataDir(dataDir: string, version: string, log?: Logger): Promise<DataDirLock> {
   const database = openLock(dataDir);
@@ -99,7 +100,15 @@ function held(dataDir: string, database: DatabaseSync, version: string, log: Log
   }
   // `exit` handlers run at `process.exit()` too, so that only a kill leaves a record behind.
   process.on('exit', release);
-  return { dataDir, announce: (socket) => writeRecord(dataDir, { ...record, socket }), release };
+  return { dataDir, announce: (socket) => announce(dataDir, { ...record, socket }), release };
+}
+
+function announce(dataDir: string, record: SupervisorRecord): void {
+  try {
+    writeRecord(dataDir, record);
+  } catch (error) {
+    throw unusable(dataDir, error);
+  }
 }
 
 /** A rename replaces the record in one step: a reader sees the old or the new one, never half of it. */
@@ -136,11 +145,28 @@ async function inUse(dataDir: string): Promise<OrreryError> {
 
 function unusable(dataDir: string, error: unknown): OrreryError {
   if (error instanceof OrreryError) return error;
+  // No fault of the configuration: whoever starts the host again finds that it goes once there is room.
+  if (isFull(error)) {
+    return new OrreryError(
+      'ORRERY_DATABASE_FAILED',
+      `The disk of the data directory ${dataDir} is full (${messageOf(error)})`,
+      {
+        cause: error,
+        hint: 'Make room on that disk, and start again.',
+      },
+    );
+  }
   return new OrreryError(
     'ORRERY_CONFIG_INVALID',
     `dataDir: expected a directory that can be written to, got ${dataDir} (${messageOf(error)})`,
     { cause: error, hint: 'Give another directory with --data-dir, ORRERY_DATA_DIR or `dataDir`.' },
   );
+}
+
+function isFull(error: unknown): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  if ('errcode' in error) return error.errcode === SQLITE_FULL;
+  return 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }
 
 function isBusy(error: unknown): boolean {
