@@ -483,6 +483,27 @@ describe('a file that takes no writes', () => {
     expect(await all(next.recover())).toMatchObject([{ id: acked[0], inbound: { message: { content: text } } }]);
     expect(await next.totals()).toMatchObject({ accepted: acked.length, answered: acked.length - 1, pending: 1 });
   });
+
+  test('sqlite journal - a file at its bound names it, and a stop in order is no crash, whatever found no room', async () => {
+    const bound = { maxFileBytes: 262_144 };
+    const message = { role: 'user', content: 'x'.repeat(2_000) } as const;
+    let acked: readonly string[] = [];
+    const told: string[] = [];
+    for (let stop = 0; stop < 3; stop++) {
+      const journal = await open(bound);
+      acked = (await all(journal.recover())).map(({ id }) => id);
+      while (journal.health.status === 'ok') {
+        const [answer] = await journal.append([admission({ message })]).catch(asList);
+        if (answer instanceof Error) told.push(answer.message);
+        else acked = [...acked, idOf(answer)];
+      }
+      await journal.close();
+    }
+    const pending = await all((await open(bound)).recover());
+    expect(pending.map(({ id, crashes }) => [id, crashes])).toEqual(acked.map((id) => [id, 0]));
+    const named = expect.stringContaining('has reached its bound of 262144 bytes');
+    expect(told).toEqual([named, named, named]);
+  });
 });
 
 describe('a thread that ends', () => {

@@ -3,7 +3,7 @@
  * that failed it refuses all others until a probe went well: a batch that follows a failed one must not overtake it.
  */
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
-import { type OrreryError, type WireError, fromWire, toWire } from '../../../protocol/index.ts';
+import { OrreryError, type WireError, fromWire, toWire } from '../../../protocol/index.ts';
 import { databaseError } from '../../../lib/sqlite.ts';
 import { JournalFile, WHAT } from './file.ts';
 import { SyncedAnswers, type Wrote } from './synced-answers.ts';
@@ -24,6 +24,7 @@ const SHARE_MS = 5;
 const ROUND_MS = 5_000;
 
 const SQLITE_CORRUPT = 11;
+const SQLITE_FULL = 13;
 
 const CHANGES: ReadonlySet<AskKind> = new Set(['work', 'drop', 'compact']);
 
@@ -126,7 +127,8 @@ function valueOf(journal: JournalFile, request: Request): Asks[AskKind][1] {
       return journal.compact(request.at);
     case 'close':
       clearTimeout(upkeepTimer);
-      if (failure) journal.close();
+      // A file that has no room takes this much; one that is damaged, or whose syncs fail, is left as it is.
+      if (failure?.final || failure?.unknown) journal.close();
       else journal.closeClean();
       return null;
   }
@@ -175,11 +177,25 @@ function keepUp(journal: JournalFile): void {
 }
 
 function ours(error: unknown): OrreryError {
+  if (primaryCode(error) === SQLITE_FULL && setup.maxFileBytes !== undefined && file?.isAtBound) {
+    return new OrreryError(
+      'ORRERY_DATABASE_FAILED',
+      `The ${WHAT} ${setup.file} has reached its bound of ${setup.maxFileBytes} bytes`,
+      {
+        cause: error,
+        hint: 'Raise `delivery.maxJournalBytes`; room comes as messages are answered and their retention passes.',
+      },
+    );
+  }
   return databaseError(error, { what: WHAT, file: setup.file });
 }
 
 /** Tells whether the file is damaged: no room that is made helps it. */
 function isDamage(error: unknown): boolean {
+  return primaryCode(error) === SQLITE_CORRUPT;
+}
+
+function primaryCode(error: unknown): number | undefined {
   const code = typeof error === 'object' && error !== null && 'errcode' in error ? error.errcode : undefined;
-  return typeof code === 'number' && (code & 0xff) === SQLITE_CORRUPT;
+  return typeof code === 'number' ? code & 0xff : undefined;
 }

@@ -207,6 +207,11 @@ export class JournalFile {
     this.check();
   }
 
+  /** It has all pages that it may have. */
+  get isAtBound(): boolean {
+    return this.#room.isAtBound;
+  }
+
   find(key: string, at: number): Row | undefined {
     return this.#deliveries.find(key, at);
   }

@@ -19,6 +19,8 @@ const MOST_PAGES = 4_294_967_294;
 const RESERVE_BYTES = 32 * 1024;
 /** What a probe writes: room for a few messages. */
 export const PROBE_BYTES: number = 64 * 1024;
+/** Neither is more than this part of a file that has a bound. */
+const MOST = 1 / 16;
 /** Shares of texts that a full file waits for: more than one round over a small log, and some seconds at most. */
 const MAX_TRIMS = 256;
 /** Part of its bound from which on a file is short of room, and how many transactions it stays to be what it was found to be. */
@@ -30,6 +32,8 @@ export class Room {
   readonly #sql: Statements;
   readonly #options: RoomOptions;
   readonly #maxPages: number;
+  readonly #reserveBytes: number;
+  readonly #probeBytes: number;
   readonly #pages: StatementSync;
   readonly #freePages: StatementSync;
   #looks = 0;
@@ -43,7 +47,14 @@ export class Room {
     this.#freePages = database.prepare('PRAGMA freelist_count');
     const pageBytes = numberOf(database.prepare('PRAGMA page_size').get());
     this.#maxPages = options.maxFileBytes === undefined ? MOST_PAGES : Math.ceil(options.maxFileBytes / pageBytes);
+    const most = Math.floor((options.maxFileBytes ?? Infinity) * MOST);
+    this.#reserveBytes = Math.min(RESERVE_BYTES, most);
+    this.#probeBytes = Math.min(PROBE_BYTES, most);
     this.#setBound(this.#maxPages);
+  }
+
+  get isAtBound(): boolean {
+    return numberOf(this.#pages.get()) >= this.#maxPages;
   }
 
   /** Pages of the file that nothing is in. */
@@ -98,7 +109,7 @@ export class Room {
   /** Throws while there is none. Two transactions: what is added and taken away in one is never written. */
   probe(): void {
     this.#keep();
-    this.#options.run(() => this.#sql.fillProbe.run(PROBE_BYTES));
+    this.#options.run(() => this.#sql.fillProbe.run(this.#probeBytes));
     this.#options.run(() => this.#sql.emptyProbe.run());
   }
 
@@ -113,7 +124,7 @@ export class Room {
   }
 
   #keep(): void {
-    this.#options.run(() => this.#sql.reserve.run(RESERVE_BYTES));
+    this.#options.run(() => this.#sql.reserve.run(this.#reserveBytes));
   }
 
   /** Where the file has more pages, those are its bound. */

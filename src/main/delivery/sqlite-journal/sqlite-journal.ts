@@ -2,7 +2,13 @@
  * Owns the journal in a SQLite file as main sees it: main never touches the disk, a thread of the journal's own does, in one
  * transaction with one sync for all that waits. What waits is the writer's affair; here is what is asked, and the way to open and close.
  */
-import { type Accepted, type DeliveryId, type DeliveryState, OrreryError } from '../../../protocol/index.ts';
+import {
+  type Accepted,
+  type DeliveryId,
+  type DeliveryState,
+  OrreryError,
+  asOrreryError,
+} from '../../../protocol/index.ts';
 import {
   type Admission,
   DEFAULT_LETTERS_LIMIT,
@@ -157,7 +163,7 @@ export class SqliteJournal implements Journal {
     await this.#ask({ kind: 'compact', at: this.#now() });
   }
 
-  /** Writes what waits, says that the stop was clean, and ends the thread. Rejects when that could not be written. */
+  /** Writes what waits, says that the stop was clean, and ends the thread. Rejects when that could not be written; a stop is clean also where marks found no room. */
   close(): Promise<void> {
     this.#closing ??= this.#close();
     return this.#closing;
@@ -173,9 +179,11 @@ export class SqliteJournal implements Journal {
     try {
       this.#writer.close();
       if (this.health.status === 'failed') await this.#writer.probe();
-      await this.flush();
+      const failure = await this.flush().catch((error: unknown) => asOrreryError(error, 'ORRERY_JOURNAL_FAILED'));
+      // All the same: what is unfinished was no witness of a crash.
       await this.#ask({ kind: 'close', at: this.#now() });
       closed = true;
+      if (failure && this.lag.marks > 0) throw failure;
     } finally {
       this.#writer.end();
       await this.#thread.stop({ kill: !closed });
