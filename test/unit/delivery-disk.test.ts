@@ -16,18 +16,23 @@ class Journal extends MemoryJournal {
   }
 }
 
+function journalOf(): Journal {
+  return new Journal({ dedupeRetentionMs: 1_000, replyRetentionMs: 1_000, idPrefix: 't', maxDeadLetters: 10 });
+}
+
+const FAILED: JournalHealth = {
+  status: 'failed',
+  error: new OrreryError('ORRERY_JOURNAL_FAILED', 'full'),
+  since: 0,
+};
+
 test('retry - a turn that cannot commit is run again once the journal takes writes too, uncounted; after that it counts', async () => {
-  const journal = new Journal({
-    dedupeRetentionMs: 1_000,
-    replyRetentionMs: 1_000,
-    idPrefix: 't',
-    maxDeadLetters: 10,
-  });
+  const journal = journalOf();
   const d = new DeliveryUnderTest({ journal, maxAttempts: 1, retry: { minMs: 0, maxMs: 1, jitter: 0 } });
   const { id } = await d.send('one');
   await vi.waitFor(() => expect(d.slot.begun).toHaveLength(1));
   for (let tries = 2; tries < 5; tries++) {
-    journal.health = { status: 'failed', error: new OrreryError('ORRERY_JOURNAL_FAILED', 'full'), since: 0 };
+    journal.health = FAILED;
     await d.fail('one', FULL);
     // Many delays pass, and nobody is asked.
     for (let i = 0; i < 10; i++) await tick();
@@ -42,4 +47,25 @@ test('retry - a turn that cannot commit is run again once the journal takes writ
   expect(journal.checks).toBe(1);
   expect(d.letters.get(id)).toMatchObject({ reason: 'exhausted', attempts: 1 });
   expect(d.origin.heard).toEqual(['ORRERY_DATABASE_FAILED']);
+});
+
+test('quarantine - a suspect whose slot finds no disk is tried once the journal takes writes, and not given up before', async () => {
+  const journal = journalOf();
+  const d = new DeliveryUnderTest({ journal, maxAttempts: 2, retry: { minMs: 0, maxMs: 1, jitter: 0 } });
+  for (const text of ['one', 'two']) await d.send(text, text, { id: text });
+  await vi.waitFor(() => expect(d.slot.begun).toHaveLength(2));
+  journal.health = FAILED;
+  d.quarantine.closed = new OrreryError('ORRERY_WORKER_EXITED', 'no file');
+  await d.crash(d.slot, { code: 'ORRERY_WORKER_UNRESPONSIVE' });
+  // Many delays pass, and nobody is tried again.
+  for (let i = 0; i < 20; i++) await tick();
+  expect(d.quarantine.opened).toHaveLength(2);
+  d.quarantine.closed = undefined;
+  journal.health = { status: 'ok' };
+  for (const text of ['two', 'one']) {
+    await vi.waitFor(() => expect(d.quarantine.slot.running.size).toBe(1));
+    await d.reply(text);
+  }
+  expect(d.origin.heard.toSorted()).toEqual(['one', 'two']);
+  expect(d.letters.list()).toEqual([]);
 });

@@ -76,14 +76,26 @@ export class Attempts {
     this.#again(this.#options.turns.dissolve(lead, judge), cause);
   }
 
-  /** A suspect could not be run: its agent does not start there. That is tried again as often as a turn, and counts as none. */
+  /**
+   * A suspect could not be run: its agent does not start there. That is tried again as often as a turn, and counts as none; while the disk takes no writes, as long as that lasts: a process
+   * of its own begins with a file.
+   */
   unopened(delivery: Delivery, error: OrreryError): void {
-    const { maxAttempts, place, die } = this.#options;
+    const { journal, maxAttempts, place, die } = this.#options;
     const wire = toWire(error);
-    delivery.unopened += 1;
+    if (!this.#isDiskClosed) {
+      delivery.unopened += 1;
+      // Or it has not come to know it.
+      journal.check?.();
+    }
     if (delivery.unopened >= maxAttempts)
       return die(delivery, 'exhausted', withDetails(wire, { agent: delivery.agent }));
-    this.#after(delivery, this.#delayMs(wire, delivery.unopened), () => place(delivery));
+    const delayMs = this.#delayMs(wire, delivery.unopened);
+    const again = (): void => {
+      if (this.#isDiskClosed) this.#after(delivery, delayMs, again);
+      else place(delivery);
+    };
+    this.#after(delivery, delayMs, again);
   }
 
   /**
