@@ -167,7 +167,7 @@ export class MessageLog {
   }
 
   append(seq: number): void {
-    this.#remember(seq);
+    this.#before.push(seq, 0, 0, -1);
     this.#index.add(seq, this.#next);
     this.#standing += 1;
   }

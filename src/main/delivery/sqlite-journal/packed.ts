@@ -85,13 +85,28 @@ function inboundOf(body: string, about: string): InboundMessage {
   return { ...(JSON.parse(about) as object), ...(JSON.parse(body) as object) } as InboundMessage;
 }
 
-/** The sequence number in a delivery's id; NaN when it is none of a journal's. */
+const RADIX = 36;
+const DASH = 45;
+const DIGIT_0 = 48;
+const LETTER_A = 97;
+
+/** The sequence number in a delivery's id; NaN when it is none of a journal's. Read in place: it is asked for at each step of each delivery. */
 export function seqOf(id: DeliveryId): number {
-  return Number.parseInt(id.slice(id.lastIndexOf('-') + 1), 36);
+  let seq = 0;
+  let worth = 1;
+  for (let at = id.length - 1; at >= 0; at--) {
+    const code = id.charCodeAt(at);
+    if (code === DASH) return worth > 1 ? seq : NaN;
+    const digit = code < LETTER_A ? code - DIGIT_0 : code - LETTER_A + 10;
+    if (digit < 0 || digit >= RADIX || (digit > 9 && code < LETTER_A)) return NaN;
+    seq += digit * worth;
+    worth *= RADIX;
+  }
+  return NaN;
 }
 
 export function deliveryId(prefix: string, seq: number): DeliveryId {
-  return `${prefix}-${seq.toString(36)}`;
+  return `${prefix}-${seq.toString(RADIX)}`;
 }
 
 /** A row whose key was given to a newer message still has its text. */
