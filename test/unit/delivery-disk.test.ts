@@ -62,9 +62,11 @@ test('quarantine - a suspect whose slot finds no disk is tried once the journal 
   expect(d.quarantine.opened).toHaveLength(2);
   d.quarantine.closed = undefined;
   journal.health = { status: 'ok' };
-  for (const text of ['two', 'one']) {
+  // One at a time, in the order in which their delays end.
+  for (let i = 0; i < 2; i++) {
     await vi.waitFor(() => expect(d.quarantine.slot.running.size).toBe(1));
-    await d.reply(text);
+    const [turn] = d.quarantine.slot.running.values();
+    await d.reply(turn?.message.content ?? '');
   }
   expect(d.origin.heard.toSorted()).toEqual(['one', 'two']);
   expect(d.letters.list()).toEqual([]);
