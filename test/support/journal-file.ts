@@ -17,10 +17,10 @@ export function unfinished(served: ServedDir): readonly Unfinished[] {
   return readJournal(join(served.path('data'), 'journal.db'), (database) => {
     const rows = database
       .prepare('SELECT status, body FROM deliveries WHERE finished_at IS NULL ORDER BY position')
-      .all() as unknown as readonly Pick<LogEntry, 'status' | 'body'>[];
+      .all();
     const logged = loggedIn(database).filter(({ finishedAt }) => finishedAt === null);
     return [...rows, ...logged].map(({ status, body }) => ({
-      text: (JSON.parse(body) as { message: { content: string } }).message.content,
+      text: (JSON.parse(String(body)) as { message: { content: string } }).message.content,
       committed: status === STATUS.committed,
     }));
   });

@@ -1,6 +1,6 @@
 /**
- * Owns the journal's file, in the journal's thread: its transactions, what a key that comes again is answered, and its
- * upkeep. It knows no ports and no timers.
+ * Owns the journal's file, in the journal's thread: its transactions, its upkeep, and how it is opened and
+ * closed. It knows no ports and no timers.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { type DeliveryId, OrreryError } from '../../../protocol/index.ts';
