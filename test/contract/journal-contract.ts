@@ -205,6 +205,24 @@ export function journalContract(name: string, open: (now: () => number) => Promi
       expect(await journal.totals()).toMatchObject({ answered: 1, pending: 0, letters: 1 });
     });
 
+    test('dead letters - one that is put back has its key again unless a newer message has it', async () => {
+      const message = admission({ id: 'a' });
+      const accept = async (): Promise<string> => idOf((await journal.append([message]))[0]);
+      const old = await accept();
+      journal.mark(old, dead(), 1);
+      await journal.flush();
+      now += RETENTION_MS;
+      const newer = await accept();
+      await journal.deadLetters.replay(old);
+      expect(await journal.append([message])).toMatchObject([{ status: 'duplicate', id: newer, state: 'pending' }]);
+      journal.mark(old, dead(), 1);
+      journal.mark(newer, answered(), 1);
+      await journal.flush();
+      now += RETENTION_MS;
+      await journal.deadLetters.replay(old);
+      expect(await journal.append([message])).toMatchObject([{ status: 'duplicate', id: old, state: 'pending' }]);
+    });
+
     test('journal - texts come back as they went in, also halves of pairs and very long ones', async () => {
       for (const content of ['\u0000', '\ud800 half', '😀', '"quoted"\n', 'x'.repeat(1_000_000)]) {
         const message = admission({ message: { role: 'user', content } });

@@ -72,6 +72,8 @@ interface Known {
   acceptedAt: number;
   finishedAt: number | undefined;
   place: number;
+  /** No newer message has taken its key. */
+  hasKey: boolean;
   /** A dead letter that is kept. */
   isLetter: boolean;
 }
@@ -168,9 +170,9 @@ export class FileModel {
     assert.deepEqual(this.recovered, this.unfinished);
   }
 
-  /** Who holds a key: the newest that is unfinished or not past its retention. */
+  /** Who holds a key: the one that took it last, as long as that is unfinished or not past its retention. */
   #holder(key: string): Known | undefined {
-    const holder = this.known.findLast((one) => one.key === key);
+    const holder = this.known.find((one) => one.key === key && one.hasKey);
     if (!holder || holder.finishedAt === undefined) return holder;
     return this.#now - holder.finishedAt < RETENTION_MS ? holder : undefined;
   }
@@ -205,6 +207,11 @@ export class FileModel {
     this.#accept(batch, seqs, exceptions);
   }
 
+  #take(one: Known): void {
+    for (const other of this.known) if (other.key === one.key) other.hasKey = false;
+    one.hasKey = true;
+  }
+
   #step(one: Known, to: DeliveryState, attempts: number): void {
     if (one.finishedAt !== undefined) return;
     one.state = to;
@@ -229,9 +236,11 @@ export class FileModel {
       assert.equal(told.has(i), false);
       const seq = seqs[i] ?? 0;
       const at = { acceptedAt: this.#now, finishedAt: undefined, place: seq };
-      const counts = { attempts: 0, crashes: 0, replays: 0, isLetter: false };
+      const counts = { attempts: 0, crashes: 0, replays: 0, isLetter: false, hasKey: true };
       const id = deliveryId(this.#prefix, seq);
-      this.known.push({ seq, id, key, inbound, state: { status: 'accepted' }, ...counts, ...at });
+      const one: Known = { seq, id, key, inbound, state: { status: 'accepted' }, ...counts, ...at };
+      this.#take(one);
+      this.known.push(one);
     }
   }
 
@@ -286,6 +295,7 @@ export class FileModel {
     const row = this.#file.replay(one.id, place, this.#now);
     assert.equal(row !== undefined, one.isLetter);
     if (!one.isLetter) return;
+    if (!this.#holder(one.key)) this.#take(one);
     Object.assign(one, { state: { status: 'accepted' }, attempts: 0, crashes: 0, acceptedAt: this.#now, place });
     Object.assign(one, { replays: one.replays + 1, finishedAt: undefined, isLetter: false });
   }

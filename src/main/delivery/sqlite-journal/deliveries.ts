@@ -2,12 +2,21 @@
  * Owns where a delivery lies, in the log or in a row of its own, and what a key that comes again is answered. All that changes happens inside of
  * the file's transactions.
  */
-import type { InboundMessage } from '../../../protocol/index.ts';
+import type { DeliveryId, InboundMessage } from '../../../protocol/index.ts';
+import { dedupeKey } from '../journal.ts';
 import type { DeletedRow } from './compactor.ts';
 import { KeyTable } from './key-table.ts';
 import { type LogEntry, MessageLog } from './message-log.ts';
-import type { PackedAppends, PackedMarks } from './packed-work.ts';
-import { type JournalSetup, type KnownDelivery, type WorkException, type WorkRequest, deliveryId } from './packed.ts';
+import { type PackedAppends, type PackedMarks, fileKeyOf } from './packed-work.ts';
+import {
+  type JournalSetup,
+  type KnownDelivery,
+  type WorkException,
+  type WorkRequest,
+  deliveryId,
+  pendingOf,
+  seqOf,
+} from './packed.ts';
 import { LEFT, STATUS } from './schema.ts';
 import type { Row, Statements } from './statements.ts';
 import { type Tally, type Totals, newTally } from './totals.ts';
@@ -18,6 +27,8 @@ const PAGE_ROWS = 256;
 const PAGE_CHARS = 1024 * 1024;
 /** The columns of such a row that may be long: state, body, reply, about. */
 const TEXTS = [5, 6, 12, 13] as const;
+/** The column of its key. */
+const KEY = 2;
 
 /** What a transaction takes away, should it be committed. */
 export interface Forgetting {
@@ -60,8 +71,8 @@ export class Deliveries {
     }
     const last = this.#log.load((seq, key) => {
       const other = this.#find(key);
-      // A newer message has taken the key, or it was moved.
-      if (other >= seq) return;
+      // A row of its own says itself that it has the key: one of a later start, or a dead letter that was put back.
+      if (other !== 0 && !this.#log.has(other)) return;
       if (other !== 0) this.#keys.remove(key, other);
       this.#keys.add(key, seq);
     });
@@ -108,6 +119,19 @@ export class Deliveries {
   /** Takes texts out of the log that are needed no more; see {@link MessageLog.trim}. */
   trim(limit: number, all: boolean): boolean {
     return this.#log.trim(limit, all);
+  }
+
+  /** Puts a dead letter back, which takes its key again unless another message has that now. Undefined where there is no such letter. */
+  replay(id: DeliveryId, position: number, at: number): Row | undefined {
+    const seq = seqOf(id) || 0;
+    const row = this.#sql.replay.get(seq, id, position, at);
+    if (!row || row[KEY] !== null) return row;
+    const key = fileKeyOf(dedupeKey(pendingOf(row).inbound));
+    const holder = this.#find(key);
+    if (holder !== 0 && !this.#expire(holder, key, at)) return row;
+    this.#sql.takeKey.run(seq, key);
+    this.#keys.add(key, seq);
+    return row;
   }
 
   /** Looks anew for what may be forgotten. */
@@ -273,7 +297,10 @@ export class Deliveries {
       entry;
     // The text of what is answered is needed no more.
     const texts = status === STATUS.answered ? [null, null] : [body, about];
-    const of = [status, attempts, acceptedAt, finishedAt, diedAt, id, key, bodyHash, agent, state, reply];
+    // It was past its retention when a newer message came with its key, and is not any more: the clock went back.
+    const holder = this.#find(key);
+    const kept = holder === 0 || holder === seq ? key : null;
+    const of = [status, attempts, acceptedAt, finishedAt, diedAt, id, kept, bodyHash, agent, state, reply];
     this.#sql.move.run(seq, ...of, ...texts);
   }
 }

@@ -238,13 +238,15 @@ export class JournalFile {
 
   /** Asked a second time with the same position, because the thread ended before it told, it answers the same. */
   replay(id: DeliveryId, position: number, at: number): Row | undefined {
-    const seq = seqOf(id) || 0;
-    const row = this.#run(() => this.#sql.replay.get(seq, id, position, at));
+    const row = this.#write(() => {
+      this.#deliveries.begin(at);
+      return this.#deliveries.replay(id, position, at);
+    });
     if (row) {
       this.#totals.add({ ...newTally(), replayed: 1 });
       this.#compactor.died(-1);
     }
-    return row ?? this.#sql.replayed.get(seq, id, position);
+    return row ?? this.#sql.replayed.get(seqOf(id) || 0, id, position);
   }
 
   /** As `JournalTotals` lists them. */

@@ -27,6 +27,7 @@ export class Statements {
   readonly withdraw: Query;
   readonly delete: Query;
   readonly freeKey: Query;
+  readonly takeKey: Query;
   readonly unfinished: Query;
   readonly find: Query;
   readonly letters: Query;
@@ -91,6 +92,7 @@ export class Statements {
     );
     this.delete = query('DELETE FROM deliveries WHERE seq = ?');
     this.freeKey = query('UPDATE deliveries SET key = NULL WHERE seq = ?');
+    this.takeKey = query('UPDATE deliveries SET key = ?2 WHERE seq = ?1');
 
     // Both halves are in order already, and are merged.
     this.unfinished = query(
