@@ -16,7 +16,6 @@ import type {
   DrainReport,
   Readiness,
   ReloadReport,
-  Sessions,
   Status,
   Supervisor,
   SupervisorState,
@@ -75,7 +74,7 @@ class Host implements Supervisor {
   readonly #engine: DeliveryEngine;
   readonly #intake: Intake;
   readonly #agents: HostedAgents;
-  readonly sessions: Sessions;
+  readonly sessions: HostedSessions;
   readonly #channels: HostedChannels;
   readonly #reloads: Reloads;
   readonly #monitor: Monitor;
@@ -136,6 +135,7 @@ class Host implements Supervisor {
       maxHeldMs: delivery.maxAgeMs,
       pickReplica: rendezvous,
       quarantine: () => this.#agents.quarantine,
+      recall: (deliveries) => this.sessions.committed(deliveries),
       random: Math.random,
     });
     this.#intake = new Intake({
@@ -181,6 +181,7 @@ class Host implements Supervisor {
       account: this.#account,
       agents: () => this.#agents.names,
       originOf: ({ channel }) => this.#channels.origin(channel) ?? nobody(),
+      recall: (deliveries) => this.sessions.committed(deliveries),
       maxAgeMs: delivery.maxAgeMs,
       log,
     });

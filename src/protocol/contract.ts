@@ -10,7 +10,7 @@ import type { MessagePort } from 'node:worker_threads';
 import type { WireError } from './errors.ts';
 import type { Vocabulary } from './encodings.ts';
 import type { WireOutcomes, WireTurns } from './wire.ts';
-import type { DeliveryId, StoredMessage } from './messages.ts';
+import type { DeliveryId, Reply, StoredMessage } from './messages.ts';
 import type { CancelCause, JoinedMessage, RuntimeId, TurnKey } from './turns.ts';
 
 export interface ModelSpec {
@@ -86,6 +86,8 @@ export interface AgentHostContract {
   clearSession(agent: string, session: string): Promise<boolean>;
   /** Lists an agent's sessions, 1,000 at most: those whose namespace is `prefix` or lies below it. */
   listSessions(agent: string, prefix?: string): Promise<readonly string[]>;
+  /** Returns those of the deliveries that have committed, each with its stored reply. */
+  commitsOf(deliveries: readonly DeliveryId[]): Promise<readonly (readonly [DeliveryId, Reply])[]>;
   /** Stops every agent, ends `collect` and then the resident task. */
   stop(timeoutMs: number): Promise<void>;
 }
@@ -104,6 +106,7 @@ export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> 
   history: 10_000,
   clearSession: 10_000,
   listSessions: 10_000,
+  commitsOf: 10_000,
   // Whoever calls it kills the slot at a time of its own.
   stop: Infinity,
 };

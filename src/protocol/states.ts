@@ -163,6 +163,8 @@ export type DeliveryEvent =
   | { readonly type: 'dispatch'; readonly slot: number; readonly generation: number; readonly attempt: number }
   | { readonly type: 'retry'; readonly at: number; readonly attempt: number; readonly cause: WireError }
   | { readonly type: 'commit'; readonly reply: Reply }
+  /** An attempt had committed, and its outcome was lost with its slot or its process. */
+  | { readonly type: 'find'; readonly reply: Reply }
   | { readonly type: 'answer'; readonly by?: DeliveryId }
   | { readonly type: 'die'; readonly reason: DeadReason; readonly error?: WireError };
 
@@ -180,6 +182,8 @@ export function transitionDelivery(state: DeliveryState, event: DeliveryEvent): 
     }
     case 'commit':
       return status === 'dispatched' ? { status: 'committed', reply: event.reply } : undefined;
+    case 'find':
+      return status === 'committed' ? undefined : { status: 'committed', reply: event.reply };
     case 'answer': {
       if (status !== 'committed') return undefined;
       // Every message comes by here: no spread of what is seldom there.

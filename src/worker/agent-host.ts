@@ -15,6 +15,7 @@ import {
   type DeliveryId,
   type JoinedMessage,
   OrreryError,
+  type Reply,
   type RuntimeId,
   SLOT_WORD,
   type StoredMessage,
@@ -191,6 +192,10 @@ export class AgentHost implements AgentHostContract {
 
   async clearSession(agent: string, session: string): Promise<boolean> {
     return this.#parts.sessions.clear(agent, session);
+  }
+
+  async commitsOf(deliveries: readonly DeliveryId[]): Promise<readonly (readonly [DeliveryId, Reply])[]> {
+    return this.#parts.sessions.commitsOf(deliveries);
   }
 
   async listSessions(agent: string, prefix?: string): Promise<readonly string[]> {

@@ -3,7 +3,15 @@
  * sessions. A file that cannot be used fails the start of the agents, which says why, and not the thread, which cannot.
  */
 import type { Logger } from 'pino';
-import { OrreryError, type RuntimeId, type SessionsTask, type StoredMessage, codeOf } from '../protocol/index.ts';
+import {
+  type DeliveryId,
+  OrreryError,
+  type Reply,
+  type RuntimeId,
+  type SessionsTask,
+  type StoredMessage,
+  codeOf,
+} from '../protocol/index.ts';
 import { storedMessageOf } from './sessions/convert.ts';
 import { MemorySessionStore } from './sessions/memory.ts';
 import { MIN_COMMIT_RETENTION_MS, SqliteSessionStore } from './sessions/sqlite.ts';
@@ -51,6 +59,14 @@ export class ThreadSessions {
 
   list(agent: string, prefix?: string): readonly string[] {
     return this.store.list(agent, prefix);
+  }
+
+  /** Returns those of the deliveries that have committed, each with its stored reply. */
+  commitsOf(deliveries: readonly DeliveryId[]): readonly (readonly [DeliveryId, Reply])[] {
+    return deliveries.flatMap((delivery) => {
+      const reply = this.store.commitOf(delivery);
+      return reply ? [[delivery, reply] as const] : [];
+    });
   }
 
   close(): void {

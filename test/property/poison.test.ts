@@ -1,11 +1,15 @@
 /** Plays random mixes of guilty and innocent turns on slots that die, in any order of outcomes, against what each of them must come to. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { QUEUE_MODES, type QueueMode, type TurnRequest } from '../../src/protocol/index.ts';
-import { DeliveryUnderTest, type FakeSlot, tick } from '../support/delivery.ts';
+import type { Recall } from '../../src/main/delivery/index.ts';
+import { QUEUE_MODES, type QueueMode, type Reply, type TurnRequest } from '../../src/protocol/index.ts';
+import { DeliveryUnderTest, type FakeSlot, replyOf, tick } from '../support/delivery.ts';
+
+/** What a message's turn does to its slot: nothing, ends it, or ends it once it has committed. */
+type Kind = 'innocent' | 'guilty' | 'late';
 
 type Step =
-  | { readonly do: 'send'; readonly session: number; readonly guilty: boolean; readonly mode: QueueMode }
+  | { readonly do: 'send'; readonly session: number; readonly kind: Kind; readonly mode: QueueMode }
   | { readonly do: 'reply' | 'explode'; readonly pick: number }
   | { readonly do: 'neighbour'; readonly slot: number };
 
@@ -15,7 +19,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       do: fc.constant('send' as const),
       session: fc.nat(4),
-      guilty: fc.nat(4).map((n) => n === 0),
+      kind: fc.constantFrom<Kind>('innocent', 'innocent', 'innocent', 'innocent', 'guilty', 'late'),
       mode: fc.constantFrom(...QUEUE_MODES),
     }),
   },
@@ -26,13 +30,16 @@ const step: fc.Arbitrary<Step> = fc.oneof(
 
 class Play {
   readonly #d: DeliveryUnderTest;
-  readonly #guilty = new Set<string>();
+  readonly #kinds = new Map<string, Kind>();
+  /** What the session store has: the outcomes of these turns were lost. */
+  readonly #stored = new Map<string, Reply>();
   readonly #arrived = new Map<string, string[]>();
   #deaths = 0;
   #count = 0;
 
   constructor(slots: number) {
-    this.#d = new DeliveryUnderTest({ slots, mailboxSize: 1_000, maxAttempts: 1 });
+    const recall: Recall = (ids) => Promise.resolve(new Map([...this.#stored].filter(([id]) => ids.includes(id))));
+    this.#d = new DeliveryUnderTest({ slots, mailboxSize: 1_000, maxAttempts: 1, recall });
   }
 
   /** What broke first; undefined when all held. */
@@ -52,7 +59,7 @@ class Play {
       case 'send': {
         const session = `s${s.session}`;
         const text = `${session}:${this.#count++}`;
-        if (s.guilty) this.#guilty.add(text);
+        this.#kinds.set(text, s.kind);
         this.#arrived.set(session, [...(this.#arrived.get(session) ?? []), text]);
         await this.#d.send(text, session, { id: text, queue: s.mode });
         return tick();
@@ -65,7 +72,7 @@ class Play {
       }
       case 'reply':
       case 'explode': {
-        const turns = this.#running().filter((turn) => this.#isGuilty(turn) === (s.do === 'explode'));
+        const turns = this.#running().filter((turn) => this.#ends(turn) === (s.do === 'explode'));
         const turn = turns[s.pick % Math.max(1, turns.length)];
         if (turn) await this.#end(turn);
       }
@@ -74,7 +81,11 @@ class Play {
 
   /** A turn with a guilty message takes its slot along sooner or later, any other one answers. */
   async #end(turn: TurnRequest): Promise<void> {
-    if (!this.#isGuilty(turn)) return this.#d.reply(turn.message.content);
+    if (!this.#ends(turn)) return this.#d.reply(turn.message.content);
+    const shared = messagesOf(turn);
+    if (!shared.some(({ message }) => this.#kinds.get(message.content) === 'guilty')) {
+      for (const { id } of shared) this.#stored.set(id, replyOf(turn.message.content));
+    }
     const slot = this.#slotOf(turn);
     this.#deaths += 1;
     const code = 'ORRERY_WORKER_UNRESPONSIVE';
@@ -82,8 +93,10 @@ class Play {
     else await this.#d.crash(slot, { code });
   }
 
-  #isGuilty({ message, joined = [] }: TurnRequest): boolean {
-    return [message, ...joined.map((other) => other.message)].some(({ content }) => this.#guilty.has(content));
+  /** One that has committed gets its reply, whatever it would do. */
+  #ends(turn: TurnRequest): boolean {
+    if (this.#stored.has(turn.id)) return false;
+    return messagesOf(turn).some(({ message }) => this.#kinds.get(message.content) !== 'innocent');
   }
 
   #running(): readonly TurnRequest[] {
@@ -98,8 +111,11 @@ class Play {
 
   #over(): string | undefined {
     const { letters, origin, begun, engine } = this.#d;
+    const messages = [...this.#kinds];
+    const guilty = messages.filter(([, kind]) => kind === 'guilty');
+    const ending = messages.filter(([, kind]) => kind !== 'innocent');
     const dead = letters.list().map(({ inbound: { id }, reason }) => `${id} ${reason}`);
-    const expected = [...this.#guilty].map((text) => `${text} poison`);
+    const expected = guilty.map(([text]) => `${text} poison`);
     if (dead.toSorted().join() !== expected.toSorted().join())
       return `dead: ${dead.join()}, guilty: ${expected.join()}`;
     for (const { attempt, id } of begun) if (attempt !== 1) return `${id} is in attempt ${attempt}`;
@@ -108,15 +124,19 @@ class Play {
       if (heard.join() !== texts.join()) return `${session} heard ${heard.join()} for ${texts.join()}`;
     }
     // Each guilty one costs its slot one death, and one or two trials.
-    if (this.#deaths > this.#guilty.size * 3) return `${this.#deaths} deaths for ${this.#guilty.size} guilty ones`;
+    if (this.#deaths > ending.length * 3) return `${this.#deaths} deaths for ${ending.length} that end their slot`;
     const { waiting, poison } = engine.quarantine.snapshot();
-    if (waiting > 0 || poison > this.#guilty.size) return `${waiting} wait, ${poison} were found`;
+    if (waiting > 0 || poison > ending.length) return `${waiting} wait, ${poison} were found`;
     return engine.sessions === 0 ? undefined : `${engine.sessions} mailboxes are left`;
   }
 }
 
+function messagesOf({ id, message, joined = [] }: TurnRequest): readonly Pick<TurnRequest, 'id' | 'message'>[] {
+  return [{ id, message }, ...joined];
+}
+
 test.each([1, 2])(
-  'poison - every guilty message is a dead letter, no innocent one loses an attempt, order holds: %i slots',
+  'poison - every guilty message is a dead letter unless it had committed, no innocent one loses an attempt, order holds: %i slots',
   async (slots) => {
     const result = await fc.check(
       fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {

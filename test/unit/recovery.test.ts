@@ -1,11 +1,11 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { nobody } from '../../src/main/delivery/index.ts';
+import { type Recall, nobody } from '../../src/main/delivery/index.ts';
 import type { Journal, PendingDelivery } from '../../src/main/delivery/journal.ts';
 import { Recovery, burialOf } from '../../src/main/wiring/recovery.ts';
 import { type DeliveryState, OrreryError } from '../../src/protocol/index.ts';
 import { inbound } from '../support/channels.ts';
-import { DeliveryUnderTest, tick } from '../support/delivery.ts';
+import { DeliveryUnderTest, replyOf, tick } from '../support/delivery.ts';
 import { committed, dispatched } from '../support/journal.ts';
 
 const AGENTS = new Set(['a']);
@@ -22,7 +22,10 @@ function pending(
 }
 
 /** An engine whose journal has deliveries of an earlier process. */
-function recovering(left: readonly PendingDelivery[]): { readonly d: DeliveryUnderTest; readonly recovery: Recovery } {
+function recovering(
+  left: readonly PendingDelivery[],
+  recall: Recall = () => Promise.resolve(new Map()),
+): { readonly d: DeliveryUnderTest; readonly recovery: Recovery } {
   const d = new DeliveryUnderTest();
   const journal = {
     deadLetters: d.journal.deadLetters,
@@ -37,6 +40,7 @@ function recovering(left: readonly PendingDelivery[]): { readonly d: DeliveryUnd
     account: d.account,
     agents: () => AGENTS,
     originOf: ({ channel }) => (channel === 'gone' ? nobody() : d.origin),
+    recall,
     maxAgeMs: 1_000,
     log: pino({ enabled: false }),
   });
@@ -103,6 +107,55 @@ describe('what an earlier process left', () => {
     ]);
     expect(d.origin.heard).toEqual(['ORRERY_WORKER_UNRESPONSIVE', 'two', 'three']);
     expect(d.slot.begun).toEqual([]);
+  });
+
+  test('recovery - sends what had committed, though the journal does not know, before it gives anything up', async () => {
+    const asked: (readonly string[])[] = [];
+    const { d, recovery } = recovering(
+      [
+        pending('old', { acceptedAt: 0 }),
+        pending('late', { acceptedAt: 0, state: dispatched(1), attempts: 1 }),
+        pending('lost', { agent: 'b' }),
+        pending('killed', { session: 'bob', crashes: 3, state: dispatched(1), attempts: 1 }),
+        pending('young'),
+      ],
+      (ids) => {
+        asked.push(ids);
+        return Promise.resolve(new Map(['old-late', 'old-lost', 'old-killed'].map((id) => [id, replyOf(`had ${id}`)])));
+      },
+    );
+    await recovery.recover();
+    await tick();
+    await d.reply('young');
+    // One question for all, and none for what is run anyway: that finds its commit itself.
+    expect(asked).toEqual([['old-old', 'old-late', 'old-lost', 'old-killed']]);
+    expect(d.origin.heard.toSorted()).toEqual(
+      ['ORRERY_EXPIRED', 'had old-late', 'had old-lost', 'had old-killed', 'young'].toSorted(),
+    );
+    expect(d.slot.begun.map(({ id }) => id)).toEqual(['old-young']);
+    expect(d.account.snapshot()).toMatchObject({ recovered: 5, answered: 4, dead: 1, pending: 0 });
+    expect(d.engine.sessions).toBe(0);
+  });
+
+  test('recovery - gives up what is not run where nobody can look for a commit', async () => {
+    const { d, recovery } = recovering([pending('old', { acceptedAt: 0 }), pending('young')], () =>
+      Promise.reject(new OrreryError('ORRERY_SLOT_NOT_READY', 'No thread is up')),
+    );
+    await recovery.recover();
+    await tick();
+    await d.reply('young');
+    expect(d.origin.heard).toEqual(['ORRERY_EXPIRED', 'young']);
+  });
+
+  test('recovery - takes over many in their order, those that are given up among those that had committed', async () => {
+    const left = Array.from({ length: 600 }, (_, i) => pending(String(i), { acceptedAt: 0 }));
+    const { d, recovery } = recovering(left, (ids) =>
+      Promise.resolve(new Map(ids.filter((id) => id.endsWith('0')).map((id) => [id, replyOf('had')]))),
+    );
+    await recovery.recover();
+    await tick();
+    expect(d.origin.answers.map(({ to }) => to)).toEqual(left.map(({ inbound: { id } }) => id));
+    expect(d.account.snapshot()).toMatchObject({ recovered: 600, dead: 540, answered: 60, pending: 0 });
   });
 
   test('recovery - tells the senders of what is not run', async () => {

@@ -1,13 +1,26 @@
 /**
  * Owns what follows an attempt that answered nobody: again at once and uncounted, later and counted, or given up. Each of them takes the
  * turn apart; its session is held until the next one.
+ *
+ * An attempt that ended with its slot may have committed, and only its outcome is lost. The next attempt finds that; where there is none, the session store is
+ * asked before anybody is given up, and a reply that stands there is sent. The turn stays as it is meanwhile: it holds its session, a cancel ends it, and a stop
+ * leaves it to the next process.
  */
 import { backoffDelayMs } from '../../lib/backoff.ts';
-import { ERRORS, type OrreryError, type WireError, isErrorCode, toWire } from '../../protocol/index.ts';
+import {
+  type DeliveryId,
+  ERRORS,
+  type OrreryError,
+  type Reply,
+  type WireError,
+  isErrorCode,
+  toWire,
+} from '../../protocol/index.ts';
 import type { Account } from './account.ts';
 import { type Death, type Delivery, abortion, deadReason, exhaustion, withDetails } from './delivery.ts';
 import { heldMs, isTooLongToHold } from './holding.ts';
 import type { Ledger, LedgerOptions } from './ledger.ts';
+import { quiet } from './listening.ts';
 import type { Turns } from './turns.ts';
 
 export interface AttemptsOptions extends Pick<LedgerOptions, 'journal' | 'retry' | 'random'> {
@@ -19,7 +32,17 @@ export interface AttemptsOptions extends Pick<LedgerOptions, 'journal' | 'retry'
   readonly place: (delivery: Delivery) => void;
   /** Gives up a delivery that does not run. */
   readonly die: (delivery: Delivery, ...death: Death) => void;
+  /** A delivery is over whose slot had ended: it is suspected no more. */
+  readonly ended: (lead: Delivery) => void;
+  readonly recall: Recall | undefined;
 }
+
+/** Finds the replies of those deliveries that have committed. Rejects when nobody can look now. */
+export type Recall = (deliveries: readonly DeliveryId[]) => Promise<ReadonlyMap<DeliveryId, Reply>>;
+
+/** Between two looks for a commit, in milliseconds, and how many there are while no thread is up: ten seconds. */
+const LOOK_MS = 250;
+const MAX_LOOKS = 40;
 
 export class Attempts {
   readonly #options: AttemptsOptions;
@@ -62,13 +85,45 @@ export class Attempts {
 
   /** The turn ended its slot, and no other one can have; `poison`: there is no further attempt, whatever is left of them. */
   crashed(lead: Delivery, error: OrreryError, poison: boolean): void {
+    const { turns, maxAttempts, ended } = this.#options;
     const wire = withDetails(toWire(error), { agent: lead.agent });
-    const left = this.#options.turns.dissolve(lead, (delivery) =>
-      poison || delivery.attempts >= this.#options.maxAttempts
-        ? exhaustion(delivery, wire, 'poison')
-        : ifAborted(delivery),
+    if (!poison && lead.attempts < maxAttempts) return this.#later(turns.dissolve(lead, ifAborted), wire, true);
+    const death = exhaustion(lead, wire, 'poison');
+    this.#unlessCommitted(lead, () => {
+      turns.dissolve(lead, () => death);
+      ended(lead);
+    });
+  }
+
+  /** Gives up a delivery that has no way to another attempt. */
+  giveUp(delivery: Delivery, ...death: Death): void {
+    const { die } = this.#options;
+    // It was never begun.
+    if (delivery.state.status === 'accepted' && !delivery.adopted) return die(delivery, ...death);
+    this.#unlessCommitted(delivery, () => die(delivery, ...death));
+  }
+
+  /**
+   * Ends a delivery that has its session, unless a commit of it is found: its reply is sent then. Neither happens where it is cancelled meanwhile, or left to the next process. It ends
+   * at once where nobody can be asked.
+   */
+  #unlessCommitted(lead: Delivery, end: () => void, looks = 1): void {
+    const { recall, turns, ended } = this.#options;
+    if (!recall) return end();
+    const settle = (reply: Reply | undefined): void => {
+      if (lead.over || lead.mailbox.active !== lead) return;
+      if (!reply) return end();
+      quiet(lead);
+      turns.found(lead, reply);
+      ended(lead);
+    };
+    recall([lead.id]).then(
+      (replies) => settle(replies.get(lead.id)),
+      () => {
+        if (looks >= MAX_LOOKS) return settle(undefined);
+        this.#after(lead, LOOK_MS, () => this.#unlessCommitted(lead, end, looks + 1));
+      },
     );
-    this.#later(left, wire, true);
   }
 
   /** Runs a turn again that did nothing wrong: at once, and without counting. */
@@ -81,7 +136,7 @@ export class Attempts {
    * of its own begins with a file.
    */
   unopened(delivery: Delivery, error: OrreryError): void {
-    const { journal, maxAttempts, place, die } = this.#options;
+    const { journal, maxAttempts, place } = this.#options;
     const wire = toWire(error);
     if (!this.#isDiskClosed) {
       delivery.unopened += 1;
@@ -89,7 +144,7 @@ export class Attempts {
       journal.check?.();
     }
     if (delivery.unopened >= maxAttempts)
-      return die(delivery, 'exhausted', withDetails(wire, { agent: delivery.agent }));
+      return this.giveUp(delivery, 'exhausted', withDetails(wire, { agent: delivery.agent }));
     const delayMs = this.#delayMs(wire, delivery.unopened);
     const again = (): void => {
       if (this.#isDiskClosed) this.#after(delivery, delayMs, again);

@@ -25,18 +25,19 @@ import {
   type WireError,
   toWire,
 } from '../../protocol/index.ts';
-import { Attempts } from './attempts.ts';
+import { Attempts, type Recall } from './attempts.ts';
 import type { BeforeAck } from './before-ack.ts';
 import { type AbortCause, Delivery, abortion } from './delivery.ts';
 import type { PendingDelivery } from './journal.ts';
 import { type RuntimeLane, SlotLane, type TurnHost } from './lanes.ts';
 import { Ledger, type LedgerOptions } from './ledger.ts';
 import { quiet, showTyping, tell } from './listening.ts';
-import { type Findings, type SlotLoss, TELLING_ENDS, isSuspect, judgeTrial, sharersOf } from './loss.ts';
+import type { Findings, SlotLoss } from './loss.ts';
 import { type Mailbox, Mailboxes } from './mailbox.ts';
 import type { Origin } from './origin.ts';
 import { Quarantine, type QuarantineHost, type Trial } from './quarantine.ts';
 import { Roster } from './roster.ts';
+import { SLOT_ENDED, SlotEnds } from './slot-ends.ts';
 import { Turns } from './turns.ts';
 
 export interface EngineOptions extends LedgerOptions {
@@ -44,11 +45,11 @@ export interface EngineOptions extends LedgerOptions {
   readonly turnTimeoutMs: number;
   readonly maxTurnsPerAgent: number;
   readonly pickReplica: (session: string, runtimes: readonly RuntimeId[]) => RuntimeId | undefined;
+  /** Undefined where a turn that ended with its slot has left nothing. */
+  readonly recall?: Recall;
   /** Who has the slots for suspects; asked for when there is one, since it needs the engine itself. */
   readonly quarantine: () => QuarantineHost;
 }
-
-const SLOT_ENDED: WireError = { name: 'OrreryError', message: 'Its slot ended', code: 'ORRERY_WORKER_EXITED' };
 
 export class DeliveryEngine {
   readonly #options: EngineOptions;
@@ -57,6 +58,7 @@ export class DeliveryEngine {
   readonly #ledger: Ledger;
   readonly #turns: Turns;
   readonly #attempts: Attempts;
+  readonly #ends: SlotEnds;
   readonly roster: Roster;
   readonly quarantine: Quarantine;
   /** Deliveries taken over so far. */
@@ -70,7 +72,7 @@ export class DeliveryEngine {
       begin: (delivery, lane) => this.#begin(delivery, lane),
       quarantine: (delivery, runtime) => this.quarantine.add(delivery, runtime),
       takeBack: (runtime) => this.quarantine.take(runtime),
-      refuse: (delivery, error) => this.#die(delivery, 'agent-stopped', error),
+      refuse: (delivery, error) => this.#attempts.giveUp(delivery, 'agent-stopped', error),
     });
     this.#ledger = new Ledger(options, (delivery) => this.#mailboxes.release(delivery.mailbox));
     this.#turns = new Turns({
@@ -85,6 +87,8 @@ export class DeliveryEngine {
       turns: this.#turns,
       place,
       die: (delivery, reason, error) => this.#die(delivery, reason, error),
+      ended: (lead) => this.#ends.forget(lead),
+      recall: options.recall,
     });
     this.quarantine = new Quarantine({
       host: options.quarantine,
@@ -92,6 +96,8 @@ export class DeliveryEngine {
       place,
       unopened: (delivery, error) => this.#attempts.unopened(delivery, error),
     });
+    const { roster, quarantine } = this;
+    this.#ends = new SlotEnds({ ...options, attempts: this.#attempts, quarantine, roster });
   }
 
   /** Unfinished deliveries. */
@@ -238,38 +244,12 @@ export class DeliveryEngine {
 
   /** Takes back what was with a slot that ended, and says what that shows of whose doing it was. */
   slotDown(slot: number, loss: SlotLoss): Findings {
-    const left = this.#slots.get(slot)?.reset() ?? [];
-    const turns = left.filter((delivery) => isSuspect(delivery, loss));
-    const sharers = turns.flatMap(sharersOf);
-    const telling = TELLING_ENDS.has(loss.error.code);
-    const alone = sharers.length === 1 && (telling || loss.own || loss.blamed !== undefined);
-    const suspects = sharers.filter(({ aborted }) => !aborted);
-    this.quarantine.suspect(suspects, { of: 'slot', slot, place: 'thread', known: alone });
-    for (const delivery of left) this.roster.finished(delivery, false);
-    for (const delivery of left) if (!turns.includes(delivery)) this.#attempts.again(delivery, SLOT_ENDED);
-    for (const delivery of turns.toReversed()) {
-      if (alone) this.#attempts.crashed(delivery, loss.error, telling);
-      else this.#attempts.again(delivery, toWire(loss.error));
-      this.#forget(delivery);
-    }
-    const guilty = alone ? turns[0]?.runtime : undefined;
-    return { guilty, poison: alone && telling, suspects: alone ? 0 : suspects.length };
+    return this.#ends.slotDown(slot, this.#slots.get(slot)?.reset() ?? [], loss);
   }
 
   /** The same of a slot that was given for a trial. */
   trialDown(slot: number, loss: SlotLoss): void {
-    for (const delivery of this.#slots.get(slot)?.reset() ?? []) {
-      const { error } = loss;
-      const verdict = judgeTrial(delivery, loss, this.quarantine.trying, this.#options.maxAttempts);
-      if (verdict === 'again') {
-        this.quarantine.inconclusive(delivery);
-        this.#attempts.again(delivery, toWire(error));
-      } else {
-        this.#attempts.crashed(delivery, error, verdict === 'poison');
-        this.quarantine.guilty(delivery, error, verdict === 'poison');
-      }
-      this.#forget(delivery);
-    }
+    this.#ends.trialDown(this.#slots.get(slot)?.reset() ?? [], loss);
   }
 
   outcomes(outcomes: readonly TurnOutcome[], lane: SlotLane): void {
@@ -310,6 +290,7 @@ export class DeliveryEngine {
   #next(mailbox: Mailbox<Delivery>): void {
     const delivery = mailbox.next();
     if (delivery) this.roster.place(delivery);
+    else this.#mailboxes.release(mailbox);
   }
 
   #begin(delivery: Delivery, { slot }: RuntimeLane): void {
@@ -336,10 +317,7 @@ export class DeliveryEngine {
   }
 
   #committed(lead: Delivery, reply: Reply, answers: readonly DeliveryId[] | undefined): void {
-    if (!this.#turns.committed(lead, reply, answers)) return;
-    const { mailbox } = lead;
-    this.#next(mailbox);
-    this.#mailboxes.release(mailbox);
+    if (this.#turns.committed(lead, reply, answers)) this.#next(lead.mailbox);
   }
 
   #refused(lead: Delivery, lane: SlotLane, error: unknown): void {
@@ -375,11 +353,6 @@ export class DeliveryEngine {
     this.roster.withdraw(delivery);
     this.#die(delivery, ...abortion(cause));
     return true;
-  }
-
-  /** Whoever died with its turn is suspected no more. */
-  #forget(delivery: Delivery): void {
-    if (delivery.suspicion && delivery.state.status === 'dead') this.quarantine.withdraw(delivery);
   }
 
   /** Gives up a delivery that does not run; its session goes on. */

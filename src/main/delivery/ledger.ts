@@ -111,9 +111,9 @@ export class Ledger {
     this.#options.journal.mark(delivery.id, delivery.state, delivery.attempts);
   }
 
-  /** Sends a reply that was committed; false when the delivery is over already. */
-  committed(delivery: Delivery, reply: Reply): boolean {
-    if (!delivery.apply({ type: 'commit', reply })) return false;
+  /** Sends a reply that was committed; false when the delivery is over already. `find`: by an attempt that is long over. */
+  committed(delivery: Delivery, reply: Reply, type: 'commit' | 'find' = 'commit'): boolean {
+    if (!delivery.apply({ type, reply })) return false;
     const { content } = reply.message;
     const { journal, log } = this.#options;
     // Deltas travel on a port of their own and may come after the reply: what is missing is in the reply itself.

@@ -90,6 +90,12 @@ export class Turns {
     return true;
   }
 
+  /** Sends the reply of an earlier attempt to a delivery that has its session and does not run. */
+  found(delivery: Delivery, reply: Reply): void {
+    const { ledger, next } = this.#options;
+    if (ledger.committed(delivery, reply, 'find')) next(delivery.mailbox);
+  }
+
   /**
    * Takes a turn apart that answered nobody. Those whom `judge` gives a death die now, in order; the others are returned and stand first in
    * their session again, the first of them active. When there is none, the session goes on.

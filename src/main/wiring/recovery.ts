@@ -1,9 +1,18 @@
 /**
  * Owns what becomes of deliveries that are in the journal and in no process: those that an earlier process left, at the start, and dead letters
  * that are put back. It decides who is run and who is told; the engine does it.
+ *
+ * Who is not to be run may have committed all the same: the journal hears of a commit some milliseconds after it, or not at all when the process ends first. The session store
+ * is asked, and what stands there is sent.
  */
 import type { Logger } from 'pino';
-import { type DeadReason, type DeliveryId, type InboundMessage, OrreryError } from '../../protocol/index.ts';
+import {
+  type DeadReason,
+  type DeliveryId,
+  type InboundMessage,
+  OrreryError,
+  type Reply,
+} from '../../protocol/index.ts';
 import type { DeadLetters } from '../api.ts';
 import {
   type Account,
@@ -13,6 +22,7 @@ import {
   type Journal,
   type Origin,
   type PendingDelivery,
+  type Recall,
   planRecovery,
 } from '../delivery/index.ts';
 
@@ -24,9 +34,20 @@ export interface RecoveryOptions {
   readonly agents: () => ReadonlySet<string>;
   /** The way back to where a message came from. */
   readonly originOf: (inbound: InboundMessage) => Origin;
+  /** Finds the replies of those deliveries that have committed. */
+  readonly recall: Recall;
   /** Milliseconds after which a message is not worth an answer any more. */
   readonly maxAgeMs: number;
   readonly log: Logger;
+}
+
+/** Deliveries that are taken over together. */
+const AT_ONCE = 256;
+
+interface Counts {
+  run: number;
+  buried: number;
+  crashed: number;
 }
 
 /** Why a recovered delivery is not run. */
@@ -63,20 +84,47 @@ export class Recovery implements DeadLetters {
 
   /** Takes over, in order of acceptance, all that an earlier process left. To be called before anything new is taken in. */
   async recover(): Promise<void> {
-    const { journal, engine, account, agents, originOf, maxAgeMs, log } = this.#options;
-    const bounds = { agents: agents(), maxAgeMs, now: Date.now() };
-    let [run, buried, crashed] = [0, 0, 0];
+    const { journal, account, log } = this.#options;
+    const counts = { run: 0, buried: 0, crashed: 0 };
+    let page: PendingDelivery[] = [];
     for await (const pending of journal.recover()) {
       account.recovered += 1;
-      const origin = originOf(pending.inbound);
-      const burial = burialOf(pending, bounds);
-      if (burial) engine.bury(pending, origin, burial.reason, burial.error);
-      else engine.adopt(pending, origin);
-      if (burial) buried += 1;
-      else run += 1;
-      if (pending.crashes > 0) crashed += 1;
+      page.push(pending);
+      if (page.length < AT_ONCE) continue;
+      await this.#takeOver(page, counts);
+      page = [];
     }
-    if (run + buried > 0) log.info({ run, buried, crashed }, 'deliveries of an earlier process were taken over');
+    await this.#takeOver(page, counts);
+    if (counts.run + counts.buried > 0) log.info(counts, 'deliveries of an earlier process were taken over');
+  }
+
+  async #takeOver(page: readonly PendingDelivery[], counts: Counts): Promise<void> {
+    const { engine, agents, originOf, maxAgeMs } = this.#options;
+    const bounds = { agents: agents(), maxAgeMs, now: Date.now() };
+    const burials = new Map(page.map((pending) => [pending.id, burialOf(pending, bounds)]));
+    const replies = await this.#repliesOf(page.filter(({ id }) => burials.get(id)));
+    for (const pending of page) {
+      const origin = originOf(pending.inbound);
+      const reply = replies.get(pending.id);
+      const burial = reply ? undefined : burials.get(pending.id);
+      if (burial) engine.bury(pending, origin, burial.reason, burial.error);
+      else engine.adopt(reply ? { ...pending, state: { status: 'committed', reply } } : pending, origin);
+      if (burial) counts.buried += 1;
+      else counts.run += 1;
+      if (pending.crashes > 0) counts.crashed += 1;
+    }
+  }
+
+  /** Asked before they are given up; where nobody can look, they are. */
+  async #repliesOf(doomed: readonly PendingDelivery[]): Promise<ReadonlyMap<DeliveryId, Reply>> {
+    if (doomed.length === 0) return new Map();
+    const { recall, log } = this.#options;
+    try {
+      return await recall(doomed.map(({ id }) => id));
+    } catch (error) {
+      log.warn({ err: error, deliveries: doomed.length }, 'no thread could look whether they had been answered');
+      return new Map();
+    }
   }
 
   list(o?: { limit?: number; after?: DeliveryId }): Promise<readonly DeadLetter[]> {

@@ -1,7 +1,15 @@
 /** Owns what the slots are told of sessions, and the way to them from main: which slot is asked. It opens no store. */
 import { join } from 'node:path';
 import { writeGateWord } from '../../lib/write-gate.ts';
-import { Namespace, OrreryError, type SessionsTask, type StoredMessage, codeOf } from '../../protocol/index.ts';
+import {
+  type DeliveryId,
+  Namespace,
+  OrreryError,
+  type Reply,
+  type SessionsTask,
+  type StoredMessage,
+  codeOf,
+} from '../../protocol/index.ts';
 import type { Sessions } from '../api.ts';
 import type { ResolvedConfig } from '../config/types.ts';
 import { sessionKey } from '../delivery/index.ts';
@@ -75,6 +83,19 @@ export class HostedSessions implements Sessions {
     const slots = [...new Set(this.#agents.slotsOf(agent).values())].filter(isUp);
     const lists = await Promise.all(slots.map((slot) => slot.remote.host.listSessions(agent, below)));
     return lists.flat();
+  }
+
+  /**
+   * Returns the stored replies of those deliveries that have committed. Rejects when no thread can look. Sessions in memory are gone with the thread whose word is missed: of them it finds
+   * none.
+   */
+  async committed(deliveries: readonly DeliveryId[]): Promise<ReadonlyMap<DeliveryId, Reply>> {
+    if (!this.#shared) return new Map();
+    const commits = await this.#ask(
+      () => this.#freest(),
+      (slot) => slot.remote.host.commitsOf(deliveries),
+    );
+    return new Map(commits);
   }
 
   /** Asks another slot when one dies under the question; of sessions in memory there is only one to ask. */

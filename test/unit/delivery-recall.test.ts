@@ -1,0 +1,161 @@
+/** What becomes of a turn that has no attempt left when its slot ended after its commit: the outcome was lost, and the reply stands in the session store. */
+import { afterEach, describe, expect, test, vi } from 'vitest';
+import type { Recall } from '../../src/main/delivery/index.ts';
+import { OrreryError, type Reply, toWire } from '../../src/protocol/index.ts';
+import { DeliveryUnderTest, replyOf, tick } from '../support/delivery.ts';
+
+const TELLING = { code: 'ORRERY_WORKER_UNRESPONSIVE' } as const;
+
+/** A session store that has what a test puts there. */
+class Store {
+  readonly replies = new Map<string, Reply>();
+  readonly asked: (readonly string[])[] = [];
+  /** While set, no thread is up that could look. */
+  isAway = false;
+  /** While set, no look ends. */
+  held: Promise<void> | undefined;
+
+  readonly recall: Recall = async (deliveries) => {
+    this.asked.push(deliveries);
+    await this.held;
+    if (this.isAway) throw new OrreryError('ORRERY_SLOT_NOT_READY', 'No thread is up');
+    return new Map([...this.replies].filter(([id]) => deliveries.includes(id)));
+  };
+}
+
+function underTest(o: ConstructorParameters<typeof DeliveryUnderTest>[0] = {}): {
+  readonly d: DeliveryUnderTest;
+  readonly store: Store;
+} {
+  const store = new Store();
+  return { d: new DeliveryUnderTest({ recall: store.recall, ...o }), store };
+}
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+describe('a turn that ended its slot and has no attempt left', () => {
+  test('recall - is answered when it had committed, and its session goes on', async () => {
+    const { d, store } = underTest();
+    const { id } = await d.send('one');
+    await d.send('two');
+    await tick();
+    store.replies.set(id, replyOf('committed'));
+    const findings = await d.crash(d.slot, TELLING);
+    // It did end its slot.
+    expect(findings).toMatchObject({ poison: true, guilty: 'a' });
+    await d.reply('two');
+    expect(d.origin.heard).toEqual(['committed', 'two']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 0, pending: 0 });
+    expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
+    expect(d.quarantine.opened).toEqual([]);
+    expect(d.engine.sessions).toBe(0);
+  });
+
+  test('recall - is a dead letter when it had not', async () => {
+    const { d, store } = underTest();
+    const { id } = await d.send('one');
+    await d.send('two');
+    await tick();
+    await d.crash(d.slot, TELLING);
+    expect(store.asked).toEqual([[id]]);
+    await d.reply('two');
+    expect(d.origin.heard).toEqual([TELLING.code, 'two']);
+    expect(d.letters.get(id)).toMatchObject({ reason: 'poison', attempts: 1 });
+    expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
+  });
+
+  test('recall - is asked of a trial too, and of nobody who has attempts left', async () => {
+    const { d, store } = underTest();
+    const one = await d.send('one', 'alice');
+    await d.send('two', 'bob');
+    await tick();
+    await d.crash(d.slot, TELLING);
+    expect(store.asked).toEqual([]);
+    // The last begun is tried first.
+    await d.reply('two');
+    store.replies.set(one.id, replyOf('committed'));
+    // The thread had run another one before: that shows nothing yet.
+    await d.crashTrial(TELLING);
+    expect(store.asked).toEqual([]);
+    await d.crashTrial(TELLING);
+    expect(d.origin.heard).toEqual(['two', 'committed']);
+    expect(d.quarantine.told).toEqual(['innocent a', 'guilty a']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 0, pending: 0 });
+  });
+
+  test('recall - looks again until a thread is up, and gives it up after ten seconds without one', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+    const { d, store } = underTest();
+    store.isAway = true;
+    const one = await d.send('one', 'alice');
+    await vi.advanceTimersByTimeAsync(0);
+    const crashed = d.crash(d.slot, TELLING);
+    await vi.advanceTimersByTimeAsync(5_000);
+    await crashed;
+    const two = await d.send('two', 'bob');
+    await vi.advanceTimersByTimeAsync(0);
+    const crashedAgain = d.crash(d.slot, TELLING);
+    await vi.advanceTimersByTimeAsync(4_500);
+    await crashedAgain;
+    expect(d.origin.heard).toEqual([]);
+    await vi.advanceTimersByTimeAsync(500);
+    expect(d.letters.get(one.id)).toMatchObject({ reason: 'poison' });
+    store.isAway = false;
+    store.replies.set(two.id, replyOf('committed'));
+    await vi.advanceTimersByTimeAsync(250);
+    expect(d.origin.heard).toEqual([TELLING.code, 'committed']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 1, dead: 1, pending: 0 });
+  });
+
+  test('recall - a cancel meanwhile ends it, and what is found then is nobody’s', async () => {
+    const { d, store } = underTest();
+    const held = Promise.withResolvers<void>();
+    store.held = held.promise;
+    const { id } = await d.send('one');
+    await tick();
+    store.replies.set(id, replyOf('committed'));
+    await d.crash(d.slot, TELLING);
+    expect(d.engine.cancel(id)).toBe(true);
+    held.resolve();
+    await tick();
+    expect(d.origin.heard).toEqual(['ORRERY_CANCELLED']);
+    expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
+    expect(d.account.snapshot()).toMatchObject({ answered: 0, dead: 1, pending: 0 });
+  });
+});
+
+describe('a delivery that has no way to another attempt', () => {
+  test('recall - is answered when its agent is stopped before its trial, and it had committed', async () => {
+    const { d, store } = underTest({ maxTurnsPerAgent: 2 });
+    const one = await d.send('one', 'alice');
+    await d.send('two', 'bob');
+    await tick();
+    store.replies.set(one.id, replyOf('committed'));
+    await d.crash(d.slot, TELLING);
+    // One is tried after two. Of the others two run, and the third waits for its first attempt.
+    for (const session of ['carol', 'dave', 'erin']) await d.send(session, session);
+    d.engine.roster.dead('a', toWire(new OrreryError('ORRERY_AGENT_ESCALATED', 'given up')));
+    await tick();
+    expect(d.origin.heard.toSorted()).toEqual(['ORRERY_AGENT_ESCALATED', 'committed']);
+    expect(store.asked).toEqual([[one.id]]);
+    for (const session of ['two', 'carol', 'dave']) await d.reply(session);
+    expect(d.account.snapshot()).toMatchObject({ answered: 4, dead: 1, pending: 0 });
+    expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
+    expect(d.engine.sessions).toBe(0);
+  });
+
+  test('recall - is answered when its trial finds no slot, and had committed', async () => {
+    const { d, store } = underTest();
+    const ids = [(await d.send('one', 'alice')).id, (await d.send('two', 'bob')).id];
+    await tick();
+    store.replies.set(ids[0] ?? '', replyOf('committed'));
+    d.quarantine.closed = new OrreryError('ORRERY_AGENT_START', 'it does not start');
+    await d.crash(d.slot, TELLING);
+    await vi.waitFor(() => expect(d.origin.heard).toHaveLength(2));
+    expect(d.origin.heard.toSorted()).toEqual(['ORRERY_AGENT_START', 'committed']);
+    expect(d.letters.list({}).map(({ id, reason }) => [id, reason])).toEqual([[ids[1], 'exhausted']]);
+    expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
+  });
+});
