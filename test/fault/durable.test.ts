@@ -43,6 +43,8 @@ function metric(text: unknown, name: string): number {
   return Number(value);
 }
 
+const HOUR_MS = 3_600_000;
+
 describe('SIGKILL', () => {
   test('delivery - what was accepted is answered by the next process, in order and once, with no attempt counted', async () => {
     await using served = new ServedDir(CONFIG);
@@ -86,7 +88,10 @@ describe('SIGKILL', () => {
     expect(metric(metrics, 'orrery_journal_pending')).toBe(0);
   });
 
-  test('delivery - a turn that had committed is not run again: its reply is there under its id', async () => {
+  test.each([
+    ['is not run again', 0],
+    ['is answered however old it is', 2 * HOUR_MS],
+  ])('delivery - a turn that had committed %s: its reply is there under its id', async (_, ageMs) => {
     await using served = new ServedDir(CONFIG);
     await served.start();
     expect((await served.ask({ id: 'one', message: 'say one' })).body.message).toBe('one 1');
@@ -110,7 +115,8 @@ describe('SIGKILL', () => {
     const [first, ...others] = journal.prepare('SELECT row, keys FROM log ORDER BY row').all();
     expect(first?.['keys']).toBe(keys);
     for (const { row } of others) journal.prepare('DELETE FROM log WHERE row = ?').run(row ?? null);
-    journal.prepare('UPDATE log SET appends = ?, marks = ?, states = ?, texts = ?').run(numbers, steps, states, texts);
+    const changed = 'at = at - ?, appends = ?, marks = ?, states = ?, texts = ?';
+    journal.prepare(`UPDATE log SET ${changed}`).run(ageMs, numbers, steps, states, texts);
     journal.close();
     const before = served.lines();
     await served.start();

@@ -96,6 +96,25 @@ describe('a turn that ends its thread among innocent ones', () => {
     expect(balance(host.status)).toEqual(BALANCED);
   });
 
+  test.each(['shared', 'dedicated', 'process'] as const)(
+    'poison - a turn that had committed when its thread ended is answered, and its agent charged: %s',
+    async (isolation) => {
+      await using host = await hostOf({
+        agents: { late: { use: fixture('after-commit'), isolation } },
+        defaultAgent: 'late',
+        delivery: { maxAttempts: 1 },
+      });
+      // No thread is up that could look while its own comes back.
+      expect(await host.ask('late', 'spin')).toBe('spin 1');
+      expect(await host.ask('late', 'exit')).toBe('exit 2');
+      expect(await host.ask('late', 'done')).toBe('done 3');
+      expect(host.status.messages).toMatchObject({ answered: 3, dead: 0, pending: 0 });
+      expect(agentOf(host, 'late').restarts).toBe(2);
+      expect(host.status.quarantine).toMatchObject({ waiting: 0, poison: 0 });
+      expect(balance(host.status)).toEqual(BALANCED);
+    },
+  );
+
   test.each(['dedicated', 'process'] as const)(
     'poison - turns of one agent on a %s slot are told apart, in a slot of that kind',
     async (isolation) => {
