@@ -196,6 +196,7 @@ describe('a file that takes no writes', () => {
   test('journal - a full one stops intake with a 503, what was acked is answered, and then it takes messages again', async () => {
     await using served = new ServedDir({ ...CONFIG, delivery: { maxJournalBytes: 400_000, mailboxSize: 1_000 } });
     await served.start();
+    expect((await served.ask({ id: 'before', message: 'say before' })).body.message).toBe('before 1');
     const answers: Promise<Answer>[] = [];
     let full: Answer | undefined;
     // What waits for its turn takes room, until there is none.
@@ -204,7 +205,7 @@ describe('a file that takes no writes', () => {
       answers.push(answer);
       const isAccepted = eventually('it is decided', async () => {
         const { accepted } = await messages(served);
-        return accepted > i ? 'accepted' : undefined;
+        return accepted > i + 1 ? 'accepted' : undefined;
       });
       const first = await Promise.race([answer, isAccepted]);
       if (first !== 'accepted') full = first;
@@ -217,6 +218,11 @@ describe('a file that takes no writes', () => {
     expect((await served.call('GET', '/api/status')).body).toMatchObject({
       journal: { kind: 'sqlite', status: 'failed' },
     });
+    // Who comes again has what there is.
+    const again = await served.ask({ id: 'before', message: 'say before' });
+    expect(again).toMatchObject({ status: 200, body: { message: 'before 1' } });
+    const early = await served.ask({ id: 'm0', message: `keep ${'x'.repeat(20_000)}`, namespace: 's0' });
+    expect(early).toMatchObject({ status: 409, body: { error: { code: 'ORRERY_DUPLICATE_IN_FLIGHT' } } });
 
     served.openGate();
     const acked = await Promise.all(answers.slice(0, -1));

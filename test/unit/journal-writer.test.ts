@@ -184,11 +184,13 @@ describe('a disk that somebody else found closed', () => {
     answerProbe(1, { marked: true, error: { name: 'OrreryError', message: 'full', code: 'ORRERY_DATABASE_FAILED' } });
     expect(writer.health).toMatchObject({ status: 'failed', error: { code: 'ORRERY_JOURNAL_FAILED' } });
     const { answers } = await append();
+    // Nobody has come before.
+    thread.asked[2]?.done([]);
     expect(await answers).toMatchObject({ code: 'ORRERY_JOURNAL_FAILED' });
     // As after any write that failed it is tried again.
     vi.advanceTimersByTime(1_000);
-    expect(thread.asked).toHaveLength(3);
-    answerProbe(2, { marked: true });
+    expect(thread.asked).toHaveLength(4);
+    answerProbe(3, { marked: true });
     expect(writer.health).toEqual({ status: 'ok' });
   });
 });
@@ -211,5 +213,38 @@ describe('a sync that fails', () => {
     await probe;
     await append();
     expect(thread.work[2]).toEqual([1, [], [3]]);
+  });
+
+  test('writer - who comes again meanwhile hears of what was begun, and not of what is to be taken back', async () => {
+    const [begun] = [await append(), await append()];
+    thread.asked[0]?.written?.();
+    thread.asked[0]?.failed(failure);
+    thread.asked[1]?.failed(failure);
+    expect(await begun.answers).toMatchObject({ code: 'ORRERY_JOURNAL_FAILED' });
+    const again = writer.append(Array.from({ length: 3 }, () => admission()));
+    const { request, done } = thread.asked[2] ?? {};
+    expect(request?.kind).toBe('look');
+    expect(writer.lag.appends).toBe(3);
+    const pending = { agent: 'echo', status: STATUS.accepted, state: null, reply: null };
+    done?.([
+      [0, { id: 'w-1', ...pending }],
+      [1, { id: 'w-2', ...pending }],
+    ]);
+    expect(await again).toMatchObject([
+      { status: 'duplicate', id: 'w-1', state: 'pending' },
+      { code: 'ORRERY_JOURNAL_FAILED' },
+      { code: 'ORRERY_JOURNAL_FAILED' },
+    ]);
+    expect(writer.lag.appends).toBe(0);
+    expect(thread.work).toHaveLength(2);
+  });
+
+  test('writer - a message is refused when nobody can look whether it came before', async () => {
+    await append();
+    thread.asked[0]?.failed(failure);
+    const again = writer.append([admission()]);
+    thread.asked[1]?.failed({ error: journalFailed("The journal's thread ended"), unknown: true, final: false });
+    await expect(again).rejects.toMatchObject({ code: 'ORRERY_JOURNAL_FAILED', message: 'The disk did not sync' });
+    expect(writer.lag.appends).toBe(0);
   });
 });

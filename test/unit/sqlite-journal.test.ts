@@ -460,6 +460,28 @@ describe('a file that takes no writes', () => {
     const pending = await all((await open()).recover());
     expect(pending.map(({ id }) => id)).toEqual([acked[0], ...fresh]);
   });
+  test('sqlite journal - a full file answers those who come again, and refuses the others in their places', async () => {
+    const journal = await open({ maxFileBytes: 262_144 });
+    const known = ['answered', 'pending', 'dead'].map((id) => admission({ id }));
+    const [first = '', , third = ''] = (await journal.append(known)).map(idOf);
+    journal.mark(third, dead('no luck'), 1);
+    while (journal.health.status === 'ok') {
+      await journal.append([admission({ message: { role: 'user', content: 'x'.repeat(2_000) } })]).catch(asList);
+    }
+    // Not in the file yet: it takes no writes.
+    journal.mark(first, answered('yes'), 1);
+    const conflict = admission({ id: 'pending', message: { role: 'user', content: 'another' } });
+    const answers = await journal.append([...known, admission({ id: 'new' }), conflict]);
+    expect(answers).toMatchObject([
+      { status: 'duplicate', state: 'answered', reply: { message: { content: 'yes' } } },
+      { status: 'duplicate', state: 'pending' },
+      { status: 'duplicate', state: 'dead', error: { message: 'no luck' } },
+      { code: 'ORRERY_JOURNAL_FAILED' },
+      { code: 'ORRERY_ID_CONFLICT' },
+    ]);
+    expect(journal.lag.appends).toBe(0);
+  });
+
   test('sqlite journal - a full file of small messages keeps what was marked, also where nothing in it was answered before', async () => {
     const recovered = Promise.withResolvers<void>();
     const journal = await open({

@@ -110,7 +110,10 @@ export interface JournalLag {
   readonly marks: number;
 }
 
-/** `failed`: every `append` rejects with `error` until the file takes writes again, which the journal finds out by itself. */
+/**
+ * `failed`: an `append` rejects with `error` until the file takes writes again, which the journal finds out by itself. Messages that are there already are answered as ever where the file can be read, and
+ * those beside them with `error` in their places.
+ */
 export type JournalHealth =
   | { readonly status: 'ok' }
   | { readonly status: 'failed'; readonly error: OrreryError; readonly since: number };

@@ -159,6 +159,17 @@ export class Deliveries {
     this.#keys.remove(key, seq);
   }
 
+  /** Returns which messages are there already, and what is known of them. */
+  look(appends: PackedAppends, at: number): readonly WorkException[] {
+    const known: WorkException[] = [];
+    const messages = new Appends(appends);
+    while (messages.next()) {
+      const { key, index } = messages;
+      if (this.find(key, at)) known.push([index, this.#known(this.#find(key), messages)]);
+    }
+    return known;
+  }
+
   find(key: string, at: number): Row | undefined {
     const seq = this.#find(key);
     if (seq === 0) return undefined;

@@ -106,6 +106,8 @@ function valueOf(journal: JournalFile, request: Request): Asks[AskKind][1] {
       return probe(journal, request);
     case 'check':
       return tried(() => journal.check());
+    case 'look':
+      return journal.look(request.appends, request.at);
     case 'find':
       return journal.find(request.key, request.at) ?? null;
     case 'unfinished':

@@ -9,7 +9,7 @@ import { Compactor, type DeletedRow } from './compactor.ts';
 import { Deliveries } from './deliveries.ts';
 import { LogSync } from './log-sync.ts';
 import { prepareFile } from './new-file.ts';
-import { APPEND_PLACES, MARK_PLACES, NO_APPENDS, type PackedMarks } from './packed-work.ts';
+import { APPEND_PLACES, MARK_PLACES, NO_APPENDS, type PackedAppends, type PackedMarks } from './packed-work.ts';
 import { type JournalSetup, type WorkException, type WorkRequest, seqOf } from './packed.ts';
 import { PROBE_BYTES, Room } from './room.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
@@ -210,6 +210,11 @@ export class JournalFile {
   /** It has all pages that it may have. */
   get isAtBound(): boolean {
     return this.#room.isAtBound;
+  }
+
+  /** Returns which messages are there already. */
+  look(appends: PackedAppends, at: number): readonly WorkException[] {
+    return this.#deliveries.look(appends, at);
   }
 
   find(key: string, at: number): Row | undefined {

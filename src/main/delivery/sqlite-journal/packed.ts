@@ -30,6 +30,8 @@ export interface Asks {
   readonly probe: [{ readonly at: number; readonly marks: PackedMarks }, ProbeAnswer];
   /** Tries whether the disk has room. */
   readonly check: [{ readonly at: number }, ProbeAnswer];
+  /** Tells of messages that are there already, as `work` would, and takes in none. */
+  readonly look: [{ readonly at: number; readonly appends: PackedAppends }, readonly WorkException[]];
   readonly find: [{ readonly at: number; readonly key: string }, Row | null];
   readonly unfinished: [{ readonly after: number; readonly until: number }, readonly Row[]];
   readonly letters: [{ readonly limit: number; readonly after?: DeliveryId }, readonly Row[]];

@@ -108,8 +108,8 @@ export class JournalWriter {
 
   /** Rejects with `ORRERY_JOURNAL_FAILED`, and after a close with `ORRERY_CLOSED`; none of the batch is accepted then. */
   append(batch: readonly Admission[], written?: WrittenListener): Promise<readonly (Accepted | Error)[]> {
+    if (this.#health.status === 'failed') return this.#look(batch, this.#health.error);
     return new Promise((resolve, reject) => {
-      if (this.#health.status === 'failed') throw this.#health.error;
       if (this.#closed) throw new OrreryError('ORRERY_CLOSED', 'The journal was closed');
       const packed = new AppendPacker();
       const firstSeq = this.#next;
@@ -123,6 +123,34 @@ export class JournalWriter {
         this.#pump();
       });
     });
+  }
+
+  /** Answers those who come again for what is there, and refuses the others. */
+  #look(batch: readonly Admission[], refusal: OrreryError): Promise<readonly (Accepted | Error)[]> {
+    const packed = new AppendPacker();
+    // They are nobody's numbers: nothing is taken in.
+    for (const admission of batch) packed.add(0, admission);
+    this.#messages += batch.length;
+    const { promise, resolve, reject } = Promise.withResolvers<readonly (Accepted | Error)[]>();
+    this.#thread.ask(
+      { kind: 'look', at: this.#now(), appends: joinAppends([packed]) },
+      (known) => {
+        this.#messages -= batch.length;
+        if (known.length === 0) return reject(refusal);
+        const answers: (Accepted | Error)[] = batch.map(() => refusal);
+        for (const [i, one] of known) {
+          // One that may have been kept though it was refused: nobody runs it, and it is taken out once the file takes writes.
+          const isNobodys = one !== null && this.#withdrawn.includes(seqOf(one.id));
+          if (batch[i] && !isNobodys) answers[i] = answerOf(one, batch[i].inbound, this.#newest);
+        }
+        resolve(answers);
+      },
+      () => {
+        this.#messages -= batch.length;
+        reject(refusal);
+      },
+    );
+    return promise;
   }
 
   mark(id: DeliveryId, state: DeliveryState, attempts: number): void {
@@ -247,7 +275,7 @@ export class JournalWriter {
   }
 
   /** The newest state that was marked and is not known to be in the file. */
-  #marked(id: DeliveryId): DeliveryState | undefined {
+  readonly #newest = (id: DeliveryId): DeliveryState | undefined => {
     const seq = seqOf(id);
     const found = this.#marks.find(seq);
     if (found) return found;
@@ -256,7 +284,7 @@ export class JournalWriter {
       if (state) return state;
     }
     return undefined;
-  }
+  };
 
   #accept(appending: readonly Appending[], exceptions: readonly WorkException[]): void {
     let from = 0;
@@ -267,7 +295,7 @@ export class JournalWriter {
         const exception = exceptions[next];
         if (exception?.[0] === from + i) {
           next += 1;
-          answers.push(answerOf(exception[1], admission.inbound, (id) => this.#marked(id)));
+          answers.push(answerOf(exception[1], admission.inbound, this.#newest));
         } else answers.push(this.#accepted(admission, firstSeq + i));
       }
       from += batch.length;
