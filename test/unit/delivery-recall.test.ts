@@ -5,6 +5,7 @@ import { OrreryError, type Reply, toWire } from '../../src/protocol/index.ts';
 import { DeliveryUnderTest, replyOf, tick } from '../support/delivery.ts';
 
 const TELLING = { code: 'ORRERY_WORKER_UNRESPONSIVE' } as const;
+const FAKED = ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'performance'] as const;
 
 /** A session store that has what a test puts there. */
 class Store {
@@ -15,9 +16,13 @@ class Store {
   /** While set, no look ends. */
   held: Promise<void> | undefined;
 
+  /** How long a look takes, in milliseconds. */
+  lookMs = 0;
+
   readonly recall: Recall = async (deliveries) => {
     this.asked.push(deliveries);
     await this.held;
+    if (this.lookMs > 0) await new Promise((resolve) => setTimeout(resolve, this.lookMs));
     if (this.isAway) throw new OrreryError('ORRERY_SLOT_NOT_READY', 'No thread is up');
     return new Map([...this.replies].filter(([id]) => deliveries.includes(id)));
   };
@@ -86,7 +91,7 @@ describe('a turn that ended its slot and has no attempt left', () => {
   });
 
   test('recall - looks again until a thread is up, and gives it up after ten seconds without one', async () => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+    vi.useFakeTimers({ toFake: [...FAKED] });
     const { d, store } = underTest();
     store.isAway = true;
     const one = await d.send('one', 'alice');
@@ -124,6 +129,46 @@ describe('a turn that ended its slot and has no attempt left', () => {
     expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
     expect(d.account.snapshot()).toMatchObject({ answered: 0, dead: 1, pending: 0 });
   });
+
+  test.each([
+    ['cancelled', ({ engine }: DeliveryUnderTest, id: string) => engine.cancel(id)],
+    [
+      'left at a stop',
+      ({ engine }: DeliveryUnderTest) => engine.abandon(new OrreryError('ORRERY_INTERRUPTED', 'stop')),
+    ],
+  ])('recall - is asked no more of one that was %s while nobody could look', async (_, end) => {
+    vi.useFakeTimers({ toFake: [...FAKED] });
+    const { d, store } = underTest();
+    const held = Promise.withResolvers<void>();
+    store.held = held.promise;
+    store.isAway = true;
+    const { id } = await d.send('one');
+    await vi.advanceTimersByTimeAsync(0);
+    const crashed = d.crash(d.slot, TELLING);
+    await vi.advanceTimersByTimeAsync(10);
+    await crashed;
+    end(d, id);
+    d.engine.close();
+    held.resolve();
+    await vi.advanceTimersByTimeAsync(1_000);
+    expect(store.asked).toEqual([[id]]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('recall - holds its session for ten seconds also where each look takes long', async () => {
+    vi.useFakeTimers({ toFake: [...FAKED] });
+    const { d, store } = underTest();
+    await d.send('one');
+    await d.send('two');
+    await vi.advanceTimersByTimeAsync(0);
+    store.isAway = true;
+    store.lookMs = 4_000;
+    const crashed = d.crash(d.slot, TELLING);
+    await vi.advanceTimersByTimeAsync(15_000);
+    await crashed;
+    expect(d.origin.heard).toEqual([TELLING.code]);
+    expect(d.slot.turn('two').attempt).toBe(1);
+  });
 });
 
 describe('a delivery that has no way to another attempt', () => {
@@ -144,6 +189,22 @@ describe('a delivery that has no way to another attempt', () => {
     expect(d.account.snapshot()).toMatchObject({ answered: 4, dead: 1, pending: 0 });
     expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
     expect(d.engine.sessions).toBe(0);
+  });
+
+  test('recall - is answered when its agent is stopped, and a turn that it was offered to had committed with it', async () => {
+    const { d, store } = underTest();
+    const ids = [(await d.send('one')).id];
+    await tick();
+    ids.push((await d.send('two', 'alice', { queue: 'steer' })).id);
+    await tick();
+    for (const id of ids) store.replies.set(id, replyOf('both'));
+    await d.crash(d.slot, TELLING);
+    d.engine.roster.dead('a', toWire(new OrreryError('ORRERY_AGENT_ESCALATED', 'given up')));
+    // Its trial finds what had committed; the other one has no trial any more.
+    await d.reply('one', 'both');
+    expect(d.origin.heard).toEqual(['both', 'both']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 0, pending: 0 });
+    expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
   });
 
   test('recall - is answered when its trial finds no slot, and had committed', async () => {

@@ -40,9 +40,9 @@ export interface AttemptsOptions extends Pick<LedgerOptions, 'journal' | 'retry'
 /** Finds the replies of those deliveries that have committed. Rejects when nobody can look now. */
 export type Recall = (deliveries: readonly DeliveryId[]) => Promise<ReadonlyMap<DeliveryId, Reply>>;
 
-/** Between two looks for a commit, in milliseconds, and how many there are while no thread is up: ten seconds. */
-const LOOK_MS = 250;
-const MAX_LOOKS = 40;
+/** Between two looks for a commit, in milliseconds, and how long they go on while nobody can look. */
+export const LOOK_MS = 250;
+export const MAX_LOOK_MS = 10_000;
 
 export class Attempts {
   readonly #options: AttemptsOptions;
@@ -98,8 +98,8 @@ export class Attempts {
   /** Gives up a delivery that has no way to another attempt. */
   giveUp(delivery: Delivery, ...death: Death): void {
     const { die } = this.#options;
-    // It was never begun.
-    if (delivery.state.status === 'accepted' && !delivery.adopted) return die(delivery, ...death);
+    // No turn had it.
+    if (delivery.state.status === 'accepted' && !delivery.adopted && !delivery.offered) return die(delivery, ...death);
     this.#unlessCommitted(delivery, () => die(delivery, ...death));
   }
 
@@ -107,11 +107,13 @@ export class Attempts {
    * Ends a delivery that has its session, unless a commit of it is found: its reply is sent then. Neither happens where it is cancelled meanwhile, or left to the next process. It ends
    * at once where nobody can be asked.
    */
-  #unlessCommitted(lead: Delivery, end: () => void, looks = 1): void {
+  #unlessCommitted(lead: Delivery, end: () => void, until: number = performance.now() + MAX_LOOK_MS): void {
     const { recall, turns, ended } = this.#options;
     if (!recall) return end();
+    // It was cancelled or left while the question was on its way: a timer of it would outlive a close.
+    const isGone = (): boolean => lead.over || lead.mailbox.active !== lead;
     const settle = (reply: Reply | undefined): void => {
-      if (lead.over || lead.mailbox.active !== lead) return;
+      if (isGone()) return;
       if (!reply) return end();
       quiet(lead);
       turns.found(lead, reply);
@@ -120,8 +122,8 @@ export class Attempts {
     recall([lead.id]).then(
       (replies) => settle(replies.get(lead.id)),
       () => {
-        if (looks >= MAX_LOOKS) return settle(undefined);
-        this.#after(lead, LOOK_MS, () => this.#unlessCommitted(lead, end, looks + 1));
+        if (performance.now() >= until) return settle(undefined);
+        if (!isGone()) this.#after(lead, LOOK_MS, () => this.#unlessCommitted(lead, end, until));
       },
     );
   }

@@ -43,6 +43,8 @@ export class Delivery {
   attempts = 0;
   /** It was in the journal and in no process, and was taken over. */
   adopted = false;
+  /** It was offered to a running turn, which may have answered it, though it was never dispatched. */
+  offered = false;
   /** Ends of earlier processes, other than clean ones, that it was unfinished at. */
   crashes = 0;
   /** Place in the order in which its slot's generation was given turns; the worker counts what it began alike. */

@@ -45,6 +45,7 @@ export class Turns {
     const offers = offering(lead);
     if (offers.length === 0) return;
     lead.mailbox.offered += offers.length;
+    for (const delivery of offers) delivery.offered = true;
     lane.host.steer(lead.turn, offers.map(joinedMessageOf)).catch(() => undefined);
   }
 
