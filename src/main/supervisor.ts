@@ -182,6 +182,7 @@ class Host implements Supervisor {
       agents: () => this.#agents.names,
       originOf: ({ channel }) => this.#channels.origin(channel) ?? nobody(),
       recall: (deliveries) => this.sessions.committed(deliveries),
+      isStopping: () => !this.#is('starting'),
       maxAgeMs: delivery.maxAgeMs,
       log,
     });

@@ -1,5 +1,5 @@
 import { pino } from 'pino';
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { type Recall, nobody } from '../../src/main/delivery/index.ts';
 import type { Journal, PendingDelivery } from '../../src/main/delivery/journal.ts';
 import { Recovery, burialOf } from '../../src/main/wiring/recovery.ts';
@@ -9,6 +9,7 @@ import { DeliveryUnderTest, replyOf, tick } from '../support/delivery.ts';
 import { committed, dispatched } from '../support/journal.ts';
 
 const AGENTS = new Set(['a']);
+const NO_THREAD = new OrreryError('ORRERY_SLOT_NOT_READY', 'No thread is up');
 
 function pending(
   content: string,
@@ -21,17 +22,29 @@ function pending(
   return { ...about, ...facts, inbound: inbound({ namespace: about.namespace, message }), ...rest };
 }
 
+interface Recovering {
+  readonly d: DeliveryUnderTest;
+  readonly recovery: Recovery;
+  /** What the journal was told by recovery itself. */
+  readonly marked: readonly string[];
+  readonly host: { isStopping: boolean };
+}
+
+afterEach(() => {
+  vi.useRealTimers();
+});
+
 /** An engine whose journal has deliveries of an earlier process. */
-function recovering(
-  left: readonly PendingDelivery[],
-  recall: Recall = () => Promise.resolve(new Map()),
-): { readonly d: DeliveryUnderTest; readonly recovery: Recovery } {
+function recovering(left: readonly PendingDelivery[], recall: Recall = () => Promise.resolve(new Map())): Recovering {
   const d = new DeliveryUnderTest();
+  const marked: string[] = [];
+  const host = { isStopping: false };
   const journal = {
     deadLetters: d.journal.deadLetters,
     async *recover() {
       yield* left;
     },
+    mark: (id, { status }, attempts) => marked.push(`${id} ${status} ${attempts}`),
   } as Partial<Journal> as Journal;
   const recovery = new Recovery({
     journal,
@@ -41,10 +54,11 @@ function recovering(
     agents: () => AGENTS,
     originOf: ({ channel }) => (channel === 'gone' ? nobody() : d.origin),
     recall,
+    isStopping: () => host.isStopping,
     maxAgeMs: 1_000,
     log: pino({ enabled: false }),
   });
-  return { d, recovery };
+  return { d, recovery, marked, host };
 }
 
 describe('what an earlier process left', () => {
@@ -137,14 +151,53 @@ describe('what an earlier process left', () => {
     expect(d.engine.sessions).toBe(0);
   });
 
-  test('recovery - gives up what is not run where nobody can look for a commit', async () => {
-    const { d, recovery } = recovering([pending('old', { acceptedAt: 0 }), pending('young')], () =>
-      Promise.reject(new OrreryError('ORRERY_SLOT_NOT_READY', 'No thread is up')),
+  test('recovery - has the journal know what it found: the record of a commit may be gone before the reply could be sent', async () => {
+    const { recovery, marked } = recovering([pending('old', { acceptedAt: 0, attempts: 2 })], (ids) =>
+      Promise.resolve(new Map(ids.map((id) => [id, replyOf('had')]))),
     );
     await recovery.recover();
+    expect(marked).toEqual(['old-old committed 2']);
+  });
+
+  test('recovery - looks again until a thread is up', async () => {
+    let looks = 0;
+    const { d, recovery } = recovering([pending('old', { acceptedAt: 0 })], (ids) => {
+      looks += 1;
+      if (looks === 1) return Promise.reject(NO_THREAD);
+      return Promise.resolve(new Map(ids.map((id) => [id, replyOf('had')])));
+    });
+    await recovery.recover();
+    await tick();
+    expect(d.origin.heard).toEqual(['had']);
+  });
+
+  test('recovery - gives up what is not run where nobody could look for a commit in ten seconds, however many there are', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+    const left = Array.from({ length: 600 }, (_, i) => pending(String(i), { acceptedAt: 0 }));
+    const { d, recovery } = recovering([...left, pending('young')], () => Promise.reject(NO_THREAD));
+    const recovered = recovery.recover();
+    await vi.advanceTimersByTimeAsync(9_000);
+    expect(d.account.snapshot()).toMatchObject({ recovered: 0, pending: 0 });
+    await vi.advanceTimersByTimeAsync(2_000);
+    await recovered;
+    vi.useRealTimers();
     await tick();
     await d.reply('young');
-    expect(d.origin.heard).toEqual(['ORRERY_EXPIRED', 'young']);
+    expect(d.account.snapshot()).toMatchObject({ recovered: 601, dead: 600, answered: 1, pending: 0 });
+  });
+
+  test('recovery - leaves to the next process what it could not look for before a stop', async () => {
+    const held = Promise.withResolvers<never>();
+    const { d, recovery, host } = recovering([pending('old', { acceptedAt: 0 }), pending('young')], () => held.promise);
+    const recovered = recovery.recover();
+    await tick();
+    host.isStopping = true;
+    held.reject(NO_THREAD);
+    await recovered;
+    await tick();
+    expect(d.origin.heard).toEqual([]);
+    expect(d.slot.begun).toEqual([]);
+    expect(d.account.snapshot()).toMatchObject({ recovered: 0, dead: 0, pending: 0 });
   });
 
   test('recovery - takes over many in their order, those that are given up among those that had committed', async () => {

@@ -1,6 +1,6 @@
 export { Account } from './account.ts';
 export { AdmissionControl } from './admission.ts';
-export type { Recall } from './attempts.ts';
+export { LOOK_MS, MAX_LOOK_MS, type Recall } from './attempts.ts';
 export { DeliveryEngine } from './engine.ts';
 export { Intake } from './intake.ts';
 export type { TurnHost } from './lanes.ts';

@@ -5,6 +5,7 @@
  * Who is not to be run may have committed all the same: the journal hears of a commit some milliseconds after it, or not at all when the process ends first. The session store
  * is asked, and what stands there is sent.
  */
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import {
   type DeadReason,
@@ -20,6 +21,8 @@ import {
   type DeliveryEngine,
   type Intake,
   type Journal,
+  LOOK_MS,
+  MAX_LOOK_MS,
   type Origin,
   type PendingDelivery,
   type Recall,
@@ -36,6 +39,8 @@ export interface RecoveryOptions {
   readonly originOf: (inbound: InboundMessage) => Origin;
   /** Finds the replies of those deliveries that have committed. */
   readonly recall: Recall;
+  /** The host stops while it starts: what is not taken over yet is the next process's. */
+  readonly isStopping: () => boolean;
   /** Milliseconds after which a message is not worth an answer any more. */
   readonly maxAgeMs: number;
   readonly log: Logger;
@@ -77,18 +82,23 @@ export function burialOf(
 
 export class Recovery implements DeadLetters {
   readonly #options: RecoveryOptions;
+  /** Until when looks for commits go on while nobody can look: once for all that an earlier process left. */
+  #lookUntil = Infinity;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
   }
 
-  /** Takes over, in order of acceptance, all that an earlier process left. To be called before anything new is taken in. */
+  /**
+   * Takes over, in order of acceptance, all that an earlier process left. To be called before anything new is taken in. A stop meanwhile leaves the rest as it
+   * is in the journal.
+   */
   async recover(): Promise<void> {
-    const { journal, account, log } = this.#options;
+    const { journal, log } = this.#options;
     const counts = { run: 0, buried: 0, crashed: 0 };
     let page: PendingDelivery[] = [];
+    this.#lookUntil = performance.now() + MAX_LOOK_MS;
     for await (const pending of journal.recover()) {
-      account.recovered += 1;
       page.push(pending);
       if (page.length < AT_ONCE) continue;
       await this.#takeOver(page, counts);
@@ -99,31 +109,47 @@ export class Recovery implements DeadLetters {
   }
 
   async #takeOver(page: readonly PendingDelivery[], counts: Counts): Promise<void> {
-    const { engine, agents, originOf, maxAgeMs } = this.#options;
+    const { account, engine, agents, originOf, maxAgeMs, isStopping } = this.#options;
     const bounds = { agents: agents(), maxAgeMs, now: Date.now() };
     const burials = new Map(page.map((pending) => [pending.id, burialOf(pending, bounds)]));
     const replies = await this.#repliesOf(page.filter(({ id }) => burials.get(id)));
+    // The threads that could look are gone, or about to go: nobody is given up for that.
+    if (isStopping()) return;
     for (const pending of page) {
+      account.recovered += 1;
       const origin = originOf(pending.inbound);
       const reply = replies.get(pending.id);
       const burial = reply ? undefined : burials.get(pending.id);
       if (burial) engine.bury(pending, origin, burial.reason, burial.error);
-      else engine.adopt(reply ? { ...pending, state: { status: 'committed', reply } } : pending, origin);
+      else engine.adopt(reply ? this.#found(pending, reply) : pending, origin);
       if (burial) counts.buried += 1;
       else counts.run += 1;
       if (pending.crashes > 0) counts.crashed += 1;
     }
   }
 
-  /** Asked before they are given up; where nobody can look, they are. */
+  /** The record of a commit that is long over goes with the next sweep, and the reply may have to wait for its channel. */
+  #found(pending: PendingDelivery, reply: Reply): PendingDelivery {
+    const state = { status: 'committed', reply } as const;
+    this.#options.journal.mark(pending.id, state, pending.attempts);
+    return { ...pending, state };
+  }
+
+  /** Asked before they are given up; where nobody can look for long, they are. */
   async #repliesOf(doomed: readonly PendingDelivery[]): Promise<ReadonlyMap<DeliveryId, Reply>> {
     if (doomed.length === 0) return new Map();
-    const { recall, log } = this.#options;
-    try {
-      return await recall(doomed.map(({ id }) => id));
-    } catch (error) {
-      log.warn({ err: error, deliveries: doomed.length }, 'no thread could look whether they had been answered');
-      return new Map();
+    const { recall, log, isStopping } = this.#options;
+    for (;;) {
+      try {
+        return await recall(doomed.map(({ id }) => id));
+      } catch (error) {
+        if (!isStopping() && performance.now() < this.#lookUntil) {
+          await delay(LOOK_MS);
+          continue;
+        }
+        log.warn({ err: error, deliveries: doomed.length }, 'no thread could look whether they had been answered');
+        return new Map();
+      }
     }
   }
 
