@@ -89,18 +89,27 @@ describe('marks', () => {
     await append();
     writer.mark('w-1', dispatched(), 1);
     await append();
+    writer.mark('w-1', answered(), 1);
+    // One is under way: what comes meanwhile is the next one.
+    expect(thread.work).toEqual([[1, [], []]]);
+    thread.asked[0]?.done([]);
+    expect(thread.work[1]).toEqual([1, [], []]);
+    writer.mark('w-2', dispatched(), 1);
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    await append();
+    expect(thread.work).toHaveLength(2);
+    thread.asked[1]?.done([]);
+    expect(thread.work[2]).toEqual([1, [1, 2], []]);
+  });
+
+  test('writer - a message does not wait for marks that are under way', async () => {
+    writer.mark('w-1', dispatched(), 1);
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    await append();
     expect(thread.work).toEqual([
-      [1, [], []],
+      [0, [1], []],
       [1, [], []],
     ]);
-    writer.mark('w-1', answered(), 1);
-    writer.mark('w-2', dispatched(), 1);
-    // Two transactions are under way: there is no third beside them.
-    vi.advanceTimersByTime(MARK_DELAY_MS);
-    expect(thread.work).toHaveLength(2);
-    await append();
-    thread.asked[0]?.done([]);
-    expect(thread.work[2]).toEqual([1, [1, 2], []]);
   });
 
   test('writer - marks go by themselves when no message comes, and when what was under way has ended', async () => {
@@ -166,6 +175,7 @@ describe('marks', () => {
     // On its way to the thread, behind the message.
     vi.advanceTimersByTime(MARK_DELAY_MS);
     await append();
+    writer.sendAll();
     expect(thread.work[2]).toEqual([1, [1], []]);
     thread.asked[1]?.done([[0, known]]);
     expect(await first.answers).toMatchObject([{ status: 'duplicate', state: 'answered' }]);
@@ -200,6 +210,7 @@ describe('a sync that fails', () => {
 
   test('writer - what was begun is refused and stays, and what was not is taken back', async () => {
     const [begun, other] = [await append(2), await append()];
+    writer.sendAll();
     thread.asked[0]?.written?.();
     expect(begun.written.map(({ id }) => id)).toEqual(['w-1', 'w-2']);
     expect(other.written).toEqual([]);
@@ -217,6 +228,7 @@ describe('a sync that fails', () => {
 
   test('writer - who comes again meanwhile hears of what was begun, and not of what is to be taken back', async () => {
     const [begun] = [await append(), await append()];
+    writer.sendAll();
     thread.asked[0]?.written?.();
     thread.asked[0]?.failed(failure);
     thread.asked[1]?.failed(failure);
