@@ -3,9 +3,10 @@
  * and on the one in memory (sessions are in memory in both: what they cost on disk is `bench/sessions`). Then the journals alone:
  * messages are appended as intake does it and go through three later states each, beside a thread that writes one
  * transaction a message, and a journal that does nothing (what the load itself costs on main). Beside them the disk: a plain loop of write
- * and fsync. Contestants alternate, each round with a new file; figures are medians of rounds.
+ * and fsync. Contestants alternate, each round with a new file and new threads; figures are medians of rounds, and ratios medians of the ratios of one round: a machine that is slower for
+ * a while is so for both.
  *
- * node bench/durable.ts [--seconds 1] [--rounds 3] [--dir PATH]
+ * node bench/durable.ts [--seconds 1] [--rounds 5] [--dir PATH]
  */
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -28,14 +29,15 @@ import type { SingleRequest } from './durable/single-writer.ts';
 import { median, option, percentile, printJson, printTable, printTarget, rounded } from './lib/stats.ts';
 
 const SECONDS = option('seconds', 1);
-const ROUNDS = option('rounds', 3);
+const ROUNDS = option('rounds', 5);
 const THREADS = 2;
 const IN_FLIGHT = [1, 64, 256];
 const SESSIONS = 1_000;
 const TEXT = 'What is the weather like in the mountains tomorrow, and should I take a coat with me? '.repeat(3);
 const RETENTION = { dedupeRetentionMs: 600_000, replyRetentionMs: 600_000 };
 const FSYNCS = 300;
-const WARM_UP_MS = 200;
+/** New threads compile what they do in their first second. */
+const WARM_UP_MS = 1_000;
 
 const at = process.argv.indexOf('--dir');
 const PARENT = at < 0 ? tmpdir() : (process.argv[at + 1] ?? tmpdir());
@@ -268,6 +270,14 @@ function figure(name: string, inFlight: number, key: keyof Round): number {
   return median((rounds.get(`${name}|${inFlight}`) ?? []).map((one) => one[key]));
 }
 
+/** How many times the messages of another in the same round. */
+function ratio(name: string, other: string, inFlight: number): number {
+  const others = rounds.get(`${other}|${inFlight}`) ?? [];
+  return median(
+    (rounds.get(`${name}|${inFlight}`) ?? []).map(({ perSecond }, i) => perSecond / (others[i]?.perSecond ?? 0)),
+  );
+}
+
 const fsync = median(fsyncs);
 const results = IN_FLIGHT.flatMap((inFlight) =>
   Object.keys(runs).map((name) => ({
@@ -295,8 +305,8 @@ printTable(
 console.log('\nThe host is timed from a message to its answer, a journal alone from a message to its acceptance.');
 console.log(`A write of 4 KB with its fsync on this disk: ${fsync.toFixed(3)} ms`);
 
-const ofMemory = figure(ON_DISK, 256, 'perSecond') / figure(IN_MEMORY, 256, 'perSecond');
-const overSingle = figure(ON_DISK, 256, 'perSecond') / figure(SINGLE, 256, 'perSecond');
+const ofMemory = ratio(ON_DISK, IN_MEMORY, 256);
+const overSingle = ratio(ON_DISK, SINGLE, 256);
 const addedFsyncs = (figure(ON_DISK, 1, 'p50Ms') - figure(IN_MEMORY, 1, 'p50Ms')) / fsync;
 const loopP99Ms = figure(ON_DISK, 256, 'loopP99Ms');
 printTarget(

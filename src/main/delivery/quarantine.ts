@@ -34,7 +34,7 @@ export interface QuarantineHost {
   open(request: TrialRequest): Promise<Trial>;
   /** Nobody is left to be tried. */
   rest(): void;
-  /** A turn of a replica ended its slot; `poison`: it is given up for that. */
+  /** A turn of a replica ended its slot; `poison`: it is given up for that, unless it turns out that it had committed. */
   guilty(runtime: RuntimeId, error: OrreryError, poison: boolean): void;
   /** A turn of a replica that was suspected came through. */
   innocent(runtime: RuntimeId): void;
@@ -60,7 +60,7 @@ export interface QuarantineSnapshot {
   readonly runs: number;
   /** Those that came through. */
   readonly innocent: number;
-  /** Those that ended their slot and were given up. */
+  /** Those that ended their slot and had no further attempt: given up, unless they turned out to have committed. */
   readonly poison: number;
 }
 
