@@ -248,6 +248,13 @@ export class Ledger {
     for (const { outcome, session } of this.#entries.values()) if (!outcome) this.#loose.add(session.number);
   }
 
+  /** A death was told, the process killed before it was written, and the next one answered: nobody heard that. It must have been told in a process that was killed. */
+  decidedAnew(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry && entry.process < this.#processes) this.#revived += 1;
+    else this.#violate('two-outcomes', `${id} was dead, and its process went on and answered it`, id);
+  }
+
   // The judgement
 
   /** Compares two counts that must agree. */

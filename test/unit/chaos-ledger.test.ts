@@ -186,6 +186,19 @@ describe('chaos ledger', () => {
     expect(story.ledger.figures()).toMatchObject({ answered: 1, dead: 0, revived: 1 });
   });
 
+  test('chaos ledger - counts an answer that nobody heard after an error that a kill took back, and tells it without a kill', () => {
+    const story = new Story({ kept: false });
+    story.send(1, 2);
+    story.ledger.died('s0-1', 'ORRERY_WORKER_EXITED');
+    story.ledger.processKilled();
+    story.ledger.died('s0-2', 'ORRERY_WORKER_EXITED');
+    story.ledger.decidedAnew('s0-1');
+    expect(story.judge()).toEqual([]);
+    story.ledger.decidedAnew('s0-2');
+    expect(story.judge()).toEqual(['two-outcomes']);
+    expect(story.ledger.figures()).toMatchObject({ dead: 2, revived: 1 });
+  });
+
   test('chaos ledger - counts a second send where the network has no key, and tells it where it has one', () => {
     for (const [way, kinds, figures] of [
       ['keyless', [], { duplicatesSent: 1, duplicatesKnown: 0 }],
