@@ -1,6 +1,7 @@
 /** Runs what only the file itself can show: tries that fail, room that runs out, and large transactions. */
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { dedupeKey } from '../../src/main/delivery/journal.ts';
 import { JournalFile } from '../../src/main/delivery/sqlite-journal/file.ts';
 import {
   AppendPacker,
@@ -9,6 +10,7 @@ import {
   NO_MARKS,
   type PackedAppends,
   type PackedMarks,
+  fileKeyOf,
   joinAppends,
 } from '../../src/main/delivery/sqlite-journal/packed-work.ts';
 import type { JournalSetup, WorkRequest } from '../../src/main/delivery/sqlite-journal/packed.ts';
@@ -163,6 +165,28 @@ test('journal file - messages of one transaction are known again, in whatever or
   }
   const known = file.work({ at: AT, appends: joinAppends([packer]), marks: NO_MARKS, withdrawn: [] });
   expect(known).toMatchObject(again.map((of, i) => [i, { id: `p-${of.toString(36)}` }]));
+});
+
+test('journal file - a key stays with the newer of two messages when the clock goes back behind the end of the older one', () => {
+  const key = fileKeyOf(dedupeKey(admission({ id: 'm1' }).inbound));
+  const again = new AppendPacker();
+  again.add(2, admission({ id: 'm1', message: { role: 'user', content: 'hello' } }));
+  const file = open();
+  // Of these two the newer message's transaction forgets, and comes no further.
+  work(file, { appends: messages(3, 2) });
+  work(file, { marks: marks(3, 2, answered()) });
+  work(file, { appends: messages(1, 1) });
+  // Long after its neighbours, so that it is moved when its row goes.
+  const answeredAt = AT + 60_005;
+  work(file, { at: answeredAt, marks: marks(1, 1, answered()) });
+  work(file, { at: answeredAt + RETENTION_MS, appends: joinAppends([again]) });
+  const back = answeredAt + RETENTION_MS - 4;
+  file.compact(back);
+  expect(readJournal(journalFile(dir.path), (db) => db.prepare('SELECT seq, key FROM deliveries').all())).toEqual([
+    { seq: 1, key: null },
+  ]);
+  file.close();
+  expect(open().find(key, back)?.[0]).toBe('p-2');
 });
 
 test('journal file - dead letters beyond their bound go also after a transaction that was to drop them failed', () => {
