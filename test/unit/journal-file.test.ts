@@ -1,6 +1,9 @@
 /** Runs what only the file itself can show: tries that fail, room that runs out, and large transactions. */
+import { chmodSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { databaseError } from '../../src/lib/sqlite.ts';
 import { dedupeKey } from '../../src/main/delivery/journal.ts';
 import { JournalFile } from '../../src/main/delivery/sqlite-journal/file.ts';
 import {
@@ -20,6 +23,8 @@ import { readJournal } from '../support/journal-file.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 const AT = 10_000;
+/** The user that owns nothing. */
+const NOBODY = 65_534;
 
 let dir: TemporaryDirectory;
 let files: JournalFile[];
@@ -269,6 +274,55 @@ test('journal file - a start whose disk has no room to move the log to the file 
   file.close();
   expect(open().unfinished(0, 10)).toHaveLength(3);
 });
+
+/** Runs `work` as somebody who may not write what is root's; false where this process cannot be somebody else. */
+function asNobody(work: () => void): boolean {
+  if (process.geteuid?.() !== 0) {
+    work();
+    return true;
+  }
+  try {
+    process.seteuid?.(NOBODY);
+  } catch {
+    return false;
+  }
+  try {
+    work();
+  } finally {
+    process.seteuid?.(0);
+  }
+  return true;
+}
+
+test.for([
+  ['file', 0o444, 0o777],
+  ['directory', 0o666, 0o555],
+] as const)(
+  'journal file - a start whose %s may only be read is refused, and says what to check',
+  ([, mode, dirMode], { skip }) => {
+    const path = journalFile(dir.path);
+    open().closeClean();
+    chmodSync(path, mode);
+    chmodSync(dirname(path), dirMode);
+    chmodSync(dir.path, 0o755);
+    let refusal: unknown;
+    const ran = asNobody(() => {
+      try {
+        open();
+      } catch (error) {
+        // As its thread tells it.
+        refusal = databaseError(error, { what: 'journal', file: path });
+      }
+    });
+    chmodSync(dirname(path), 0o700);
+    skip(!ran, 'This process is root and cannot be anybody else');
+    expect(refusal).toMatchObject({
+      code: 'ORRERY_DATABASE_UNUSABLE',
+      message: expect.stringContaining(`${path} cannot be opened for writing`),
+      hint: 'Check the owner and the mode of the file and of its directory.',
+    });
+  },
+);
 
 test('journal file - a start that finds the file damaged is refused', () => {
   open().close();
