@@ -1,4 +1,5 @@
 import { type ViteUserConfig, defineConfig } from 'vitest/config';
+import { times } from './test/support/properties.ts';
 
 const config: ViteUserConfig = defineConfig({
   test: {
@@ -6,7 +7,9 @@ const config: ViteUserConfig = defineConfig({
     pool: 'forks',
     maxWorkers: 2,
     include: ['test/{unit,contract,integration,property,fault}/**/*.test.ts'],
-    testTimeout: 60_000,
+    setupFiles: ['test/support/properties.ts'],
+    // More cases than usual take more time than usual.
+    testTimeout: 60_000 * times,
     hookTimeout: 60_000,
     teardownTimeout: 30_000,
   },

@@ -8,6 +8,7 @@ import type { AddressInfo } from 'node:net';
 import * as fc from 'fast-check';
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from 'vitest';
 import { BALANCED, actor, balance, eventually, fixture, startHost } from '../support/host.ts';
+import { runs, times } from '../support/properties.ts';
 
 interface Prompt {
   readonly messages: readonly { readonly role: string; readonly content: unknown }[];
@@ -68,7 +69,7 @@ const step = fc.record({
   ),
 });
 
-const PATIENCE = { timeout: 180_000 };
+const PATIENCE = { timeout: 180_000 * times };
 
 test(
   'sessions - under random kills each message is answered once, in order, on all that was said before, and stored once',
@@ -118,7 +119,7 @@ test(
         expect(balance(host.status)).toEqual(BALANCED);
         expect(host.status.messages).toMatchObject({ answered: steps.length + kills.length, pending: 0, dead: 0 });
       }),
-      { numRuns: 6, endOnFailure: true },
+      { numRuns: runs(6), endOnFailure: true },
     );
     // Some of the deaths came after the commit: then the stored reply was sent, and the model was not asked again.
     expect(committedBeforeDeath).toBeGreaterThan(0);

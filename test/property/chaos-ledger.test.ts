@@ -6,6 +6,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { type HistoryLine, Ledger, type ViolationKind } from '../chaos/ledger.ts';
 import { type PlannedSession, countedReply, planOf, textOf } from '../chaos/plan.ts';
+import { runs } from '../support/properties.ts';
 
 /** What becomes of a send. `taken`: its answer is lost, and it comes again. */
 type Fate = 'answered' | 'lost' | 'taken' | 'refused' | 'dead';
@@ -175,6 +176,6 @@ test('chaos plan - is the same for the same seed, has every message and every fa
         expect(planOf({ ...options, seed: seed + 1, messages: messages + 100 })).not.toEqual(plan);
       },
     ),
-    { numRuns: 30 },
+    { numRuns: runs(30) },
   );
 });

@@ -2,6 +2,7 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { OrreryError, type TurnRequest } from '../../src/protocol/index.ts';
 import { DeliveryUnderTest, runtimeOf, tick } from '../support/delivery.ts';
+import { runs } from '../support/properties.ts';
 
 type Step =
   | { readonly do: 'send'; readonly session: number }
@@ -140,7 +141,7 @@ describe('delivery under any interleaving of messages, outcomes, retries, slot d
           const broken = await play(steps, slots, maxTurns);
           if (broken !== undefined) throw new Error(broken);
         }),
-        { numRuns: 50 },
+        { numRuns: runs(50) },
       );
       expect(
         result.failed,

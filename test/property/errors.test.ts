@@ -12,6 +12,7 @@ import {
   messageOf,
   toWire,
 } from '../../src/protocol/index.ts';
+import { runs } from '../support/properties.ts';
 
 const code = fc.constantFrom(...(Object.keys(ERRORS) as ErrorCode[]));
 const details = fc.dictionary(
@@ -148,7 +149,7 @@ describe('the wire form of errors', () => {
         expect(typeof wire.message).toBe('string');
         expect(depth(wire)).toBeLessThanOrEqual(MAX_CAUSES);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 
@@ -160,7 +161,7 @@ describe('the wire form of errors', () => {
         expect(() => codeOf(thrown)).not.toThrow();
         expect(asOrreryError(thrown, 'ORRERY_AGENT_FAILED').code).toMatch(/^ORRERY_/);
       }),
-      { numRuns: 500 },
+      { numRuns: runs(500) },
     );
   });
 

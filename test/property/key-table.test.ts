@@ -2,6 +2,7 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { KeyTable } from '../../src/main/delivery/sqlite-journal/key-table.ts';
+import { runs } from '../support/properties.ts';
 
 const KEYS = 400;
 
@@ -28,7 +29,7 @@ test('key table - finds the row of each key that was added and not removed, and 
         expect(table.find(key, () => true)).toBe(rows.get(key) ?? 0);
       }
     }),
-    { numRuns: 20 },
+    { numRuns: runs(20) },
   );
 });
 

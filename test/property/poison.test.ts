@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import type { Recall } from '../../src/main/delivery/index.ts';
 import { QUEUE_MODES, type QueueMode, type Reply, type TurnRequest } from '../../src/protocol/index.ts';
 import { DeliveryUnderTest, type FakeSlot, replyOf, tick } from '../support/delivery.ts';
+import { runs } from '../support/properties.ts';
 
 /** What a message's turn does to its slot: nothing, ends it, or ends it once it has committed. */
 type Kind = 'innocent' | 'guilty' | 'late';
@@ -143,7 +144,7 @@ test.each([1, 2])(
         const broken = await new Play(slots).run(steps);
         if (broken !== undefined) throw new Error(broken);
       }),
-      { numRuns: 100 },
+      { numRuns: runs(100) },
     );
     expect(
       result.failed,

@@ -16,6 +16,7 @@ import {
 } from '../../src/protocol/index.ts';
 import { inbound } from '../support/channels.ts';
 import { DeliveryUnderTest, type FakeSlot, replyOf, runtimeOf, tick } from '../support/delivery.ts';
+import { runs } from '../support/properties.ts';
 
 type Step =
   | { readonly do: 'send'; readonly session: number; readonly mode: QueueMode; readonly context: boolean }
@@ -320,7 +321,7 @@ describe('delivery under any interleaving of the queue modes', () => {
           const broken = await new Play(slots, maxTurns).run(steps);
           if (broken !== undefined) throw new Error(broken);
         }),
-        { numRuns: 150 },
+        { numRuns: runs(150) },
       );
       expect(
         result.failed,

@@ -5,6 +5,7 @@ import { type Binding, compareBindings, matches } from '../../src/main/routing/b
 import { agentNames, compileRoutes } from '../../src/main/routing/index.ts';
 import type { InboundMessage } from '../../src/protocol/index.ts';
 import { inbound } from '../support/channels.ts';
+import { runs } from '../support/properties.ts';
 
 /** Few words, so that rules and messages meet. */
 const word: fc.Arbitrary<string> = fc.constantFrom('a', 'ab', 'abc', 'b', 'web', 'peer');
@@ -43,7 +44,7 @@ const rule: fc.Arbitrary<RouteRule> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ rule: fc.constant('static' as const), agent: word }) },
 );
 const agents = fc.uniqueArray(word, { minLength: 1 });
-const RUNS = { numRuns: 500 };
+const RUNS = { numRuns: runs(500) };
 
 function conditions({ metadata = {}, ...others }: RouteMatch): number {
   return Object.keys(others).length + Object.keys(metadata).length;

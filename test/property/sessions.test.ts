@@ -9,6 +9,7 @@ import { MemorySessionStore } from '../../src/worker/sessions/memory.ts';
 import { SqliteSessionStore } from '../../src/worker/sessions/sqlite.ts';
 import type { Session, SessionKey, SessionStore } from '../../src/worker/sessions/store.ts';
 import { commitOf, contents, replyOf } from '../support/sessions.ts';
+import { runs } from '../support/properties.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
 const THREADS = 3;
@@ -174,7 +175,9 @@ function play(steps: readonly Step[], open: () => SessionStore): void {
 
 /** Runs a property, whose own checks throw; returns how it failed. */
 function failureOf<T>(property: fc.IProperty<T>, numRuns = 100): string | undefined {
-  const { failed, seed, counterexamplePath, counterexample, errorInstance } = fc.check(property, { numRuns });
+  const { failed, seed, counterexamplePath, counterexample, errorInstance } = fc.check(property, {
+    numRuns: runs(numRuns),
+  });
   if (!failed) return undefined;
   return `seed ${seed}, path ${String(counterexamplePath)}: ${JSON.stringify(counterexample)} ${String(errorInstance)}`;
 }

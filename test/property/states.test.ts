@@ -16,6 +16,7 @@ import {
   transitionDelivery,
   transitionSlot,
 } from '../../src/protocol/index.ts';
+import { runs } from '../support/properties.ts';
 
 const at = fc.nat();
 const error = fc.string().map((message) => ({ name: 'Error', message }));
@@ -87,7 +88,7 @@ function counterexample<S, E>(
         return JSON.stringify(before) === was && holds(before, event, after);
       });
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
   return found?.[0];
 }

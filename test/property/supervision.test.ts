@@ -2,10 +2,11 @@ import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { leastLoaded, rendezvous } from '../../src/main/pool/index.ts';
 import { HeartbeatJudge, type RestartPolicy, RestartTracker } from '../../src/main/supervision/index.ts';
+import { runs } from '../support/properties.ts';
 
 /** What broke a property, with its seed; undefined when nothing did. */
 function brokenBy<T>(property: fc.IProperty<T>): string | undefined {
-  const found = fc.check(property, { numRuns: 300 });
+  const found = fc.check(property, { numRuns: runs(300) });
   if (!found.failed) return undefined;
   return `seed ${found.seed}: ${JSON.stringify(found.counterexample)} ${String(found.errorInstance)}`;
 }

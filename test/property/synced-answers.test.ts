@@ -4,6 +4,7 @@ import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { SyncedAnswers, type Wrote } from '../../src/main/delivery/sqlite-journal/synced-answers.ts';
 import type { Answer, Written } from '../../src/main/delivery/sqlite-journal/packed.ts';
+import { runs } from '../support/properties.ts';
 
 interface Asked {
   readonly wrote: Wrote;
@@ -94,6 +95,6 @@ test('answers - are told in order, each after a sync of what it tells, and as fa
       run.settle();
       expect(run.isSettled).toBe(true);
     }),
-    { numRuns: 500 },
+    { numRuns: runs(500) },
   );
 });

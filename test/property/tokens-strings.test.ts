@@ -3,9 +3,7 @@ import { readFileSync } from 'node:fs';
 import { beforeAll, expect, test } from 'vitest';
 import { isSafeCut, safeCut } from '../../src/protocol/encodings.ts';
 import { type Pair, pairWithOracle } from '../support/oracle.ts';
-
-/** `TOKENS_RUNS=1000000` looks harder. */
-const RUNS = Number(process.env['TOKENS_RUNS'] ?? 25_000);
+import { runs, times } from '../support/properties.ts';
 
 let pairs: Pair[] = [];
 beforeAll(async () => {
@@ -130,11 +128,11 @@ const alphabets: Record<string, Arbitrary<string>> = {
   ),
 };
 
-test.for(Object.keys(alphabets))('tokens - ids equal tiktoken for %s', { timeout: 3_600_000 }, (name) => {
-  assert(property(alphabets[name]!, expectExact), { numRuns: RUNS });
+test.for(Object.keys(alphabets))('tokens - ids equal tiktoken for %s', { timeout: 600_000 * times }, (name) => {
+  assert(property(alphabets[name]!, expectExact), { numRuns: runs(25_000) });
 });
 
-test('tokens - ids equal tiktoken for long pieces with no border', { timeout: 300_000 }, () => {
+test('tokens - ids equal tiktoken for long pieces with no border', { timeout: 300_000 * times }, () => {
   const units = [
     'a',
     'A',
@@ -172,30 +170,34 @@ test('tokens - ids equal tiktoken for long pieces with no border', { timeout: 30
       array(nat(0xffff), { minLength: 200, maxLength: 1500, size: 'max' }),
       ([first, size], offsets) => expectExact(String.fromCharCode(...offsets.map((offset) => first + (offset % size)))),
     ),
-    { numRuns: 150 },
+    { numRuns: runs(150) },
   );
 });
 
-test('tokens - ids equal tiktoken for real files of prose, code and other languages', { timeout: 300_000 }, () => {
-  const root = new URL('../../', import.meta.url);
-  const files = [
-    'node_modules/gpt-tokenizer/data/TestPlans.txt',
-    'node_modules/fastify/docs/Reference/Server.md',
-    'node_modules/openai/CHANGELOG.md',
-    'node_modules/commander/lib/command.js',
-    'node_modules/@types/node/fs.d.ts',
-    ...['ar', 'he', 'ja', 'ko', 'ru', 'ta', 'th', 'zh-CN', 'km', 'ur'].map(
-      (name) => `node_modules/zod/v4/locales/${name}.js`,
-    ),
-  ];
-  const different = files.flatMap((file) => {
-    const text = readFileSync(new URL(file, root), 'utf8');
-    return pairs.map((pair) => pair.difference(text)).filter((found) => found !== undefined);
-  });
-  expect(different).toEqual([]);
-});
+test(
+  'tokens - ids equal tiktoken for real files of prose, code and other languages',
+  { timeout: 300_000 * times },
+  () => {
+    const root = new URL('../../', import.meta.url);
+    const files = [
+      'node_modules/gpt-tokenizer/data/TestPlans.txt',
+      'node_modules/fastify/docs/Reference/Server.md',
+      'node_modules/openai/CHANGELOG.md',
+      'node_modules/commander/lib/command.js',
+      'node_modules/@types/node/fs.d.ts',
+      ...['ar', 'he', 'ja', 'ko', 'ru', 'ta', 'th', 'zh-CN', 'km', 'ur'].map(
+        (name) => `node_modules/zod/v4/locales/${name}.js`,
+      ),
+    ];
+    const different = files.flatMap((file) => {
+      const text = readFileSync(new URL(file, root), 'utf8');
+      return pairs.map((pair) => pair.difference(text)).filter((found) => found !== undefined);
+    });
+    expect(different).toEqual([]);
+  },
+);
 
-test('tokens - counts of a text cut at safe places add up to the whole', { timeout: 300_000 }, () => {
+test('tokens - counts of a text cut at safe places add up to the whole', { timeout: 300_000 * times }, () => {
   let cuts = 0;
   assert(
     property(array(constantFrom(...hard, '。', '，', '、'), { maxLength: 40, size: 'max' }), (parts) => {
@@ -209,7 +211,7 @@ test('tokens - counts of a text cut at safe places add up to the whole', { timeo
         }
       }
     }),
-    { numRuns: 4_000 },
+    { numRuns: runs(4_000) },
   );
   expect(cuts).toBeGreaterThan(10_000);
 });
@@ -223,7 +225,7 @@ test('tokens - safeCut takes the last safe place, else the next one, else the en
 
 test(
   'tokens - truncate keeps at most so many tokens, whole code points, and counts them right',
-  { timeout: 300_000 },
+  { timeout: 300_000 * times },
   () => {
     assert(
       property(array(constantFrom(...hard), { maxLength: 30, size: 'max' }), nat(40), (parts, maxTokens) => {
@@ -240,7 +242,7 @@ test(
           expect(kept.cut || encoder.count(text) <= maxTokens).toBe(true);
         }
       }),
-      { numRuns: 5_000 },
+      { numRuns: runs(5_000) },
     );
   },
 );
@@ -256,7 +258,7 @@ test('tokens - safeCut finds the same place behind runs of one unit, however lon
       if (expected === 0) for (expected = near + 1; expected < text.length && !isSafeCut(text, expected);) expected++;
       expect(safeCut(text, 0, near)).toBe(near >= text.length ? text.length : Math.min(expected, text.length));
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
 });
 
@@ -301,6 +303,6 @@ test('tokens - pieces of a few long runs have the ids of tiktoken', () => {
     property(piece, (text) => {
       for (const { difference } of pairs) expect(difference(text)).toBeUndefined();
     }),
-    { numRuns: 400 },
+    { numRuns: runs(400) },
   );
 });

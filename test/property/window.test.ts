@@ -6,6 +6,7 @@ import type { Counter, Line } from '../../src/worker/runtime/measure.ts';
 import { type Fitted, fitWindow, promptTokens, wholePairs } from '../../src/worker/runtime/window.ts';
 import { codeOf } from '../../src/protocol/errors.ts';
 import { history, present, realCounter, system, text } from '../support/window.ts';
+import { runs } from '../support/properties.ts';
 
 let counter: Counter;
 beforeAll(async () => {
@@ -60,7 +61,7 @@ async function always(check: (fitted: Fitted, input: Case) => Promise<void> | vo
       fitting += 1;
       await check(fitted, input);
     }),
-    { numRuns: 300 },
+    { numRuns: runs(300) },
   );
   expect(fitting).toBeGreaterThan(100);
 }

@@ -7,6 +7,7 @@ import { comparisonMarkdown, comparisonNotes, comparisonTable } from '../../src/
 import type { BenchResult, RunManifest } from '../../src/main/index.ts';
 import { failed, scored, writeRun } from '../support/bench-run.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
+import { runs } from '../support/properties.ts';
 
 let directory: TemporaryDirectory;
 beforeEach(() => {
@@ -211,7 +212,7 @@ describe('the comparison in words', () => {
         expect(text).not.toMatch(/<(?!\/?(?:details|summary)>|0\.001)/);
         expect(text).not.toContain('\u001b');
       }),
-      { numRuns: 40 },
+      { numRuns: runs(40) },
     );
   });
 });

@@ -16,6 +16,7 @@ import {
   resample,
   wilsonInterval,
 } from '../../src/main/bench/report/statistics/index.ts';
+import { runs } from '../support/properties.ts';
 
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 const mean = (values: readonly number[]): number => sum(values) / values.length;
@@ -244,7 +245,7 @@ describe('the bootstrap', () => {
         expect(found?.low).toBeLessThanOrEqual(mean(scores) + 1e-9);
         expect(found?.high).toBeGreaterThanOrEqual(mean(scores) - 1e-9);
       }),
-      { numRuns: 50 },
+      { numRuns: runs(50) },
     );
     expect(meanInterval([1], [1])).toBeUndefined();
     expect(meanInterval([0, 1], [0, 1])).toBeUndefined();

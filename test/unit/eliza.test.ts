@@ -6,6 +6,7 @@ import { compilePattern, decompose } from '../../src/worker/builtin/eliza/patter
 import { type KeySource, type Script, compileScript } from '../../src/worker/builtin/eliza/script.ts';
 import { SCRIPT } from '../../src/worker/builtin/eliza/script/script.ts';
 import { MAX_READ_CHARS, readClauses, reflect } from '../../src/worker/builtin/eliza/words.ts';
+import { runs } from '../support/properties.ts';
 
 const CLASSES = { family: ['mother', 'father'] };
 
@@ -229,7 +230,7 @@ describe('the built-in script', () => {
           expect(reply).not.toMatch(/\(\d\)|newkey|^=|undefined/);
         }
       }),
-      { numRuns: 300 },
+      { numRuns: runs(300) },
     );
   });
 });

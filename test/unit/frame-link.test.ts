@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream';
 import * as fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { FrameLink } from '../../src/lib/frame-link.ts';
+import { runs } from '../support/properties.ts';
 
 /** Collects the bytes of messages on two lines, by turns. */
 async function bytesOf(messages: readonly unknown[]): Promise<Buffer> {
@@ -76,7 +77,7 @@ describe('a frame link', () => {
         expect(await link.closed).toBeUndefined();
         expect(got).toEqual(messages);
       }),
-      { numRuns: 60 },
+      { numRuns: runs(60) },
     );
   });
 
