@@ -82,8 +82,8 @@ class Play {
 
   /** A turn with a guilty message takes its slot along sooner or later, any other one answers. */
   async #end(turn: TurnRequest): Promise<void> {
-    if (!this.#ends(turn)) return this.#d.reply(turn.message.content);
-    const shared = messagesOf(turn);
+    const shared = this.#answeredBy(turn);
+    if (!this.#ends(turn)) return this.#d.reply(turn.message.content, undefined, { joined: shared.length > 1 });
     if (!shared.some(({ message }) => this.#kinds.get(message.content) === 'guilty')) {
       for (const { id } of shared) this.#stored.set(id, replyOf(turn.message.content));
     }
@@ -97,7 +97,13 @@ class Play {
   /** One that has committed gets its reply, whatever it would do. */
   #ends(turn: TurnRequest): boolean {
     if (this.#stored.has(turn.id)) return false;
-    return messagesOf(turn).some(({ message }) => this.#kinds.get(message.content) !== 'innocent');
+    return this.#answeredBy(turn).some(({ message }) => this.#kinds.get(message.content) !== 'innocent');
+  }
+
+  /** As an agent's thread has it: where any of them has committed, the turn is its lead's alone. */
+  #answeredBy({ id, message, joined = [] }: TurnRequest): readonly Pick<TurnRequest, 'id' | 'message'>[] {
+    const lead = { id, message };
+    return [lead, ...joined].some((one) => this.#stored.has(one.id)) ? [lead] : [lead, ...joined];
   }
 
   #running(): readonly TurnRequest[] {
@@ -130,10 +136,6 @@ class Play {
     if (waiting > 0 || poison > ending.length) return `${waiting} wait, ${poison} were found`;
     return engine.sessions === 0 ? undefined : `${engine.sessions} mailboxes are left`;
   }
-}
-
-function messagesOf({ id, message, joined = [] }: TurnRequest): readonly Pick<TurnRequest, 'id' | 'message'>[] {
-  return [{ id, message }, ...joined];
 }
 
 test.each([1, 2])(

@@ -206,7 +206,7 @@ describe('batches', () => {
     const scoring = new Scoring({
       specs: [{ kind: 'custom', name: 'own', key: 'own' }],
       module: `file://${module}`,
-      timeoutMs: 1_500,
+      timeoutMs: 5_000,
       threads: 1,
     });
     const outputs = ['yes', 'hang', 'half', 'exit', 'told', 'other'];
