@@ -15,7 +15,8 @@ test('log - is made longer with zeros, and is as long as before when room was tr
   log.extend(50_000);
   expect(readFileSync(file).equals(Buffer.alloc(100_000))).toBe(true);
   log.tryRoom(3 * 1024 * 1024);
-  log.now();
+  log.wrote();
+  log.sync();
   expect(statSync(file).size).toBe(100_000);
   log.close();
 });
@@ -23,13 +24,15 @@ test('log - is made longer with zeros, and is as long as before when room was tr
 test('log - after a sync that failed none goes well before it is mended', () => {
   using dir = temporaryDirectory();
   const log = new LogSync(join(dir.path, 'a-wal'));
-  log.now();
+  log.wrote();
+  log.sync();
   // Its descriptor is gone, and so is every sync.
   log.close();
+  log.wrote();
   const failed = expect.objectContaining({ code: 'ORRERY_DATABASE_FAILED' });
-  expect(() => log.now()).toThrow(failed);
+  expect(() => log.sync()).toThrow(failed);
   expect(log.isBroken).toBe(true);
-  expect(() => log.now()).toThrow(failed);
+  expect(() => log.sync()).toThrow(failed);
   log.mended();
   expect(log.isBroken).toBe(false);
 });

@@ -4,20 +4,11 @@
  * when it came by is met again on a later round.
  */
 import type { Statements } from './statements.ts';
+import type { TakenAway } from './taken-away.ts';
 
 export interface CompactorOptions {
   readonly retentionMs: number;
   readonly maxDeadLetters: number;
-  /** Is told of the rows that are gone, should the transaction be committed. */
-  readonly deleted: (row: DeletedRow) => void;
-}
-
-export interface DeletedRow {
-  readonly seq: number;
-  /** Null: a newer row has taken it. */
-  readonly key: string | null;
-  readonly status: number;
-  readonly replays: number;
 }
 
 type Oldest = readonly [
@@ -36,6 +27,7 @@ const ROUND_MS = 60_000;
 export class Compactor {
   readonly #sql: Statements;
   readonly #options: CompactorOptions;
+  readonly #taken: TakenAway;
   #after = 0;
   #roundAt = -Infinity;
   /** When the row was accepted that it stopped at: until that one is due there is nothing to look at. */
@@ -44,9 +36,10 @@ export class Compactor {
   #letters: number;
   #dropped = 0;
 
-  constructor(sql: Statements, options: CompactorOptions) {
+  constructor(sql: Statements, options: CompactorOptions, taken: TakenAway) {
     this.#sql = sql;
     this.#options = options;
+    this.#taken = taken;
     this.#letters = Number(sql.letterCount.get()?.[0] ?? 0);
   }
 
@@ -88,7 +81,7 @@ export class Compactor {
       }
       if (finishedAt !== null && finishedAt <= until && diedAt === null) {
         this.#sql.delete.run(seq);
-        this.#options.deleted({ seq, key, status, replays });
+        this.#taken.deleted({ seq, key, status, replays });
       }
       this.#after = seq;
     }

@@ -4,7 +4,6 @@
  */
 import type { DeliveryId, InboundMessage } from '../../../protocol/index.ts';
 import { dedupeKey } from '../journal.ts';
-import type { DeletedRow } from './compactor.ts';
 import { KeyTable } from './key-table.ts';
 import { type LogEntry, MessageLog } from './message-log.ts';
 import { type PackedAppends, type PackedMarks, fileKeyOf } from './packed-work.ts';
@@ -19,6 +18,7 @@ import {
 } from './packed.ts';
 import { LEFT, STATUS } from './schema.ts';
 import type { Row, Statements } from './statements.ts';
+import type { TakenAway } from './taken-away.ts';
 import { type Tally, type Totals, newTally } from './totals.ts';
 import { Appends, Marked, hashOf } from './unpacked-work.ts';
 
@@ -30,18 +30,10 @@ const TEXTS = [5, 6, 12, 13] as const;
 /** The column of its key. */
 const KEY = 2;
 
-/** What a transaction takes away, should it be committed. */
-export interface Forgetting {
-  /** A row, with its counts. */
-  deleted(row: DeletedRow): void;
-  /** A key of a delivery that is kept, or was never counted. */
-  freed(key: string, seq: number): void;
-}
-
 export class Deliveries {
   readonly #setup: JournalSetup;
   readonly #sql: Statements;
-  readonly #forgetting: Forgetting;
+  readonly #taken: TakenAway;
   readonly #log: MessageLog;
   readonly #keys = new KeyTable();
   /** Deliveries in the log whose keys the transaction under way has freed: their rows say nothing of that. */
@@ -55,10 +47,10 @@ export class Deliveries {
     return !this.#freed.has(seq) && this.#log.holds(seq, this.#key);
   };
 
-  constructor(sql: Statements, setup: JournalSetup, forgetting: Forgetting) {
+  constructor(sql: Statements, setup: JournalSetup, taken: TakenAway) {
     this.#sql = sql;
     this.#setup = setup;
-    this.#forgetting = forgetting;
+    this.#taken = taken;
     this.#log = new MessageLog(sql, setup);
   }
 
@@ -110,7 +102,7 @@ export class Deliveries {
     for (let count = 0; count < limit;) {
       const gone = this.#log.forget(at, (entry) => this.#move(entry));
       if (!gone) return false;
-      for (const [seq, key] of gone) this.#forgetting.deleted({ seq, key, status: STATUS.answered, replays: 0 });
+      for (const [seq, key] of gone) this.#taken.deleted({ seq, key, status: STATUS.answered, replays: 0 });
       count += Math.max(1, gone.length);
     }
     return true;
@@ -246,17 +238,17 @@ export class Deliveries {
     if (entry) {
       if (entry.finishedAt === null || entry.finishedAt > since) return false;
       this.#freed.add(seq);
-      this.#forgetting.freed(key, seq);
+      this.#taken.freed(key, seq);
       return true;
     }
     const [, , , status, finishedAt, diedAt, , , , replays] = this.#sql.known.get(seq, key) ?? [];
     if (typeof finishedAt !== 'number' || finishedAt > since) return false;
     if (diedAt === null) {
       this.#sql.delete.run(seq);
-      this.#forgetting.deleted({ seq, key, status: status as number, replays: replays as number });
+      this.#taken.deleted({ seq, key, status: status as number, replays: replays as number });
     } else {
       this.#sql.freeKey.run(seq);
-      this.#forgetting.freed(key, seq);
+      this.#taken.freed(key, seq);
     }
     return true;
   }
@@ -268,7 +260,7 @@ export class Deliveries {
     const key = entry?.key ?? this.#sql.withdraw.get(seq)?.[0];
     if (typeof key !== 'string') return;
     tally.accepted -= 1;
-    this.#forgetting.freed(key, seq);
+    this.#taken.freed(key, seq);
   }
 
   #mark(packed: PackedMarks, at: number, tally: Tally): void {

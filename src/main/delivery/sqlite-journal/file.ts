@@ -1,11 +1,11 @@
 /**
- * Owns the journal's file, in the journal's thread: its transactions, its upkeep, and how it is opened and
- * closed. It knows no ports and no timers.
+ * Owns the journal's file, in the journal's thread: what is asked of it, how it is opened and closed, and how it is mended after a disk that took
+ * nothing. It knows no ports and no timers.
  */
 import type { DatabaseSync } from 'node:sqlite';
 import { type DeliveryId, OrreryError } from '../../../protocol/index.ts';
-import { Writer, openDatabase } from '../../../lib/sqlite.ts';
-import { Compactor, type DeletedRow } from './compactor.ts';
+import { openDatabase } from '../../../lib/sqlite.ts';
+import { Compactor } from './compactor.ts';
 import { Deliveries } from './deliveries.ts';
 import { LogSync } from './log-sync.ts';
 import { prepareFile } from './new-file.ts';
@@ -14,28 +14,18 @@ import { type JournalSetup, type WorkException, type WorkRequest, seqOf } from '
 import { PROBE_BYTES, Room } from './room.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
 import { type Row, Statements } from './statements.ts';
-import { type Tally, Totals, addRow, newTally } from './totals.ts';
+import { TakenAway } from './taken-away.ts';
+import { Totals, newTally } from './totals.ts';
+import { Transactions } from './transactions.ts';
 import { partsOf } from './unpacked-work.ts';
+import { Upkeep } from './upkeep.ts';
 
 export const WHAT = 'journal';
 
-/** Rows that a transaction looks at for what may be forgotten, for each message that it adds: more go than come. */
-const COMPACT_PER_APPEND = 2;
-/** Rows of a share of upkeep in idle time: some milliseconds. */
-const COMPACT_AT_ONCE = 500;
 /** Bytes in the write-ahead log at which a commit moves them to the file; in idle time that happens long before. */
 const CHECKPOINT_BYTES = 8 * 1024 * 1024;
 /** A commit's own pages come on top of those. */
 const LOG_BYTES: number = CHECKPOINT_BYTES * 1.25;
-/** Rows written since the last checkpoint that are worth one in idle time. */
-const CHECKPOINT_ROWS = 1_000;
-/** Free room that stays in the file for what comes next, and what is given back of it at once. */
-const SPARE_BYTES = 16 * 1024 * 1024;
-const VACUUM_BYTES = 1024 * 1024;
-/** Rows of the log that are gone over for texts in one transaction. */
-const TRIM_AT_ONCE = 500;
-/** The same where room is scarce, with each transaction: rows go as fast as they come. */
-const TRIM_WITH_EACH = 4;
 /** Tries to find room for some marks. */
 const MAX_TRIES = 64;
 /** Marks of one transaction in a file that has little room. */
@@ -47,22 +37,16 @@ const DISK_CODES: ReadonlySet<number> = new Set([10, 13]);
 export class JournalFile {
   readonly #setup: JournalSetup;
   readonly #database: DatabaseSync;
-  readonly #pageBytes: number;
   readonly #room: Room;
   readonly #sql: Statements;
   readonly #log: LogSync;
-  readonly #writer: Writer;
   readonly #compactor: Compactor;
   readonly #deliveries: Deliveries;
+  readonly #transactions: Transactions;
+  readonly #upkeep: Upkeep;
   readonly #totals = new Totals();
-  /** Keys that the transaction under way makes free, each with its row. */
-  #forgotten: (readonly [key: string, seq: number])[] = [];
-  /** Counts of the rows that it deletes. */
-  #gone: Tally | undefined;
   /** The first free sequence number when it was opened. */
   readonly next: number;
-  #dirtyRows = 0;
-  #unsynced = false;
 
   /** Throws `ORRERY_DATABASE_UNUSABLE` and `ORRERY_DATABASE_FAILED`. */
   constructor(setup: JournalSetup) {
@@ -78,24 +62,25 @@ export class JournalFile {
     });
     this.#log = new LogSync(`${file}-wal`);
     try {
-      this.#pageBytes = Number(this.#database.prepare('PRAGMA page_size').get()?.['page_size']);
-      const pages = Math.ceil(CHECKPOINT_BYTES / this.#pageBytes);
+      const pageBytes = Number(this.#database.prepare('PRAGMA page_size').get()?.['page_size']);
+      const pages = Math.ceil(CHECKPOINT_BYTES / pageBytes);
       this.#database.exec(`PRAGMA wal_autocheckpoint = ${pages}; PRAGMA journal_size_limit = 67108864`);
-      this.#sql = new Statements(this.#database);
-      this.#writer = new Writer(this.#database);
-      this.#room = new Room(this.#database, this.#sql, {
+      const sql = new Statements(this.#database);
+      const taken = new TakenAway();
+      const compactor = new Compactor(sql, setup, taken);
+      const deliveries = new Deliveries(sql, setup, taken);
+      const transactions = new Transactions(this.#database, sql, this.#log, { deliveries, compactor, taken });
+      const room = new Room(this.#database, sql, {
         maxFileBytes,
-        run: (work) => this.#run(work),
-        trim: () => this.#trim(TRIM_AT_ONCE, true),
+        run: (work) => transactions.run(work),
+        trim: () => this.#upkeep.trim(),
       });
-      this.#compactor = new Compactor(this.#sql, {
-        ...setup,
-        deleted: (row) => this.#deleted(row),
-      });
-      this.#deliveries = new Deliveries(this.#sql, setup, {
-        deleted: (row) => this.#deleted(row),
-        freed: (key, seq) => this.#forgotten.push([key, seq]),
-      });
+      this.#sql = sql;
+      this.#compactor = compactor;
+      this.#deliveries = deliveries;
+      this.#transactions = transactions;
+      this.#room = room;
+      this.#upkeep = new Upkeep(this.#database, { transactions, deliveries, compactor, room, pageBytes });
       this.#readMeta();
       this.next = this.#deliveries.load(this.#totals) + 1;
       // What the thread before could not sync, and did not live to tell of, is written anew: a second sync would tell nothing.
@@ -114,18 +99,15 @@ export class JournalFile {
   work(request: WorkRequest): readonly WorkException[] {
     const { at, appends, marks } = request;
     const tally = newTally();
-    const exceptions = this.#write(() => {
+    const exceptions = this.#transactions.write(() => {
       const found = this.#deliveries.work(request, tally);
-      if (tally.accepted > 0) {
-        this.#compactor.step(at, tally.accepted * COMPACT_PER_APPEND);
-        this.#deliveries.forget(at, tally.accepted * COMPACT_PER_APPEND);
-      }
+      if (tally.accepted > 0) this.#upkeep.withMessages(at, tally.accepted);
       return found;
     });
     this.#totals.add(tally);
     this.#compactor.died(tally.dead);
-    this.#dirtyRows += appends.numbers.length / APPEND_PLACES + marks.numbers.length / MARK_PLACES;
-    if (tally.accepted > 0 && this.#room.isScarce) this.#trimSome();
+    const rows = appends.numbers.length / APPEND_PLACES + marks.numbers.length / MARK_PLACES;
+    this.#upkeep.worked(rows, tally.accepted);
     return exceptions;
   }
 
@@ -146,22 +128,6 @@ export class JournalFile {
       } catch (error) {
         if (tries === MAX_TRIES || !this.#room.make(() => this.compact(at))) throw error;
       }
-    }
-  }
-
-  /** Returns whether there may be more. */
-  #trim(rows: number, all: boolean): boolean {
-    return this.#write(() => {
-      this.#deliveries.begin();
-      return this.#deliveries.trim(rows, all);
-    });
-  }
-
-  #trimSome(): void {
-    try {
-      this.#trim(TRIM_WITH_EACH, true);
-    } catch {
-      // What came is written; the next one tells of a file that takes nothing.
     }
   }
 
@@ -236,14 +202,14 @@ export class JournalFile {
   }
 
   drop(id: DeliveryId): boolean {
-    const dropped = this.#run(() => this.#sql.drop.run(seqOf(id) || 0, id));
+    const dropped = this.#transactions.run(() => this.#sql.drop.run(seqOf(id) || 0, id));
     this.#compactor.died(-dropped);
     return dropped > 0;
   }
 
   /** Asked a second time with the same position, because the thread ended before it told, it answers the same. */
   replay(id: DeliveryId, position: number, at: number): Row | undefined {
-    const row = this.#write(() => {
+    const row = this.#transactions.write(() => {
       this.#deliveries.begin(at);
       return this.#deliveries.replay(id, position, at);
     });
@@ -261,28 +227,12 @@ export class JournalFile {
 
   /** Forgets all that is due, at once; returns how many pages are free. */
   compact(at: number): number {
-    this.#compactor.rewind();
-    this.#deliveries.rewind();
-    this.#room.beyondBound(() => {
-      while (this.#compactOnce(at));
-    });
-    return this.#room.free;
+    return this.#upkeep.forgetAll(at);
   }
 
   /** A share of upkeep, for idle time; returns whether there is more. */
   upkeep(at: number): boolean {
-    if (this.#compactOnce(at) || this.#trim(TRIM_AT_ONCE, false)) return true;
-    const spare = this.#room.free - SPARE_BYTES / this.#pageBytes;
-    if (spare > 0) {
-      const share = VACUUM_BYTES / this.#pageBytes;
-      this.#database.exec(`PRAGMA incremental_vacuum(${Math.min(spare, share)})`);
-      return spare > share;
-    }
-    if (this.#dirtyRows >= CHECKPOINT_ROWS) {
-      this.#dirtyRows = 0;
-      this.#database.exec('PRAGMA wal_checkpoint(PASSIVE)');
-    }
-    return false;
+    return this.#upkeep.share(at);
   }
 
   /** Closes it as the last act of the process: the next start knows that nothing was cut off. */
@@ -298,7 +248,7 @@ export class JournalFile {
   }
 
   #setClean(work: () => void): void {
-    this.#write(() => {
+    this.#transactions.write(() => {
       this.#deliveries.begin();
       work();
       this.#sql.setClean.run(1);
@@ -310,20 +260,11 @@ export class JournalFile {
     if (!this.#database.isOpen) return;
     this.#database.close();
     this.#log.close();
-    this.#unsynced = false;
   }
 
   /** Makes durable all that was written. */
   sync(): void {
-    if (!this.#unsynced) return;
-    this.#log.now();
-    this.#unsynced = false;
-  }
-
-  /** A transaction, to be synced. */
-  #run<T>(work: () => T): T {
-    this.#unsynced = true;
-    return this.#writer.run(work);
+    this.#log.sync();
   }
 
   #readMeta(): void {
@@ -333,53 +274,12 @@ export class JournalFile {
 
   /** In one transaction: a start that is killed has either told of the stop before it, or left that to the next one. */
   #begin(): void {
-    this.#write(() => {
+    this.#transactions.write(() => {
       this.#deliveries.begin();
       this.#deliveries.moveUnfinished();
       if (!this.#setup.first) return;
       if (this.#sql.meta.get()?.[0] === 0 && this.#totals.pending > 0) this.#sql.raiseCrashes.run();
       this.#sql.setClean.run(0);
-    });
-  }
-
-  /** A transaction; the keys that it frees are forgotten when it is committed, and counts of rows outlive them. */
-  #write<T>(work: () => T): T {
-    try {
-      const result = this.#run(() => {
-        const done = work();
-        this.#deliveries.write();
-        if (this.#gone) this.#fold(this.#gone);
-        return done;
-      });
-      this.#deliveries.committed();
-      this.#compactor.committed();
-      for (const [key, seq] of this.#forgotten) this.#deliveries.forgetKey(key, seq);
-      return result;
-    } catch (error) {
-      this.#deliveries.rolledBack();
-      this.#compactor.rolledBack();
-      throw error;
-    } finally {
-      if (this.#forgotten.length > 0) this.#forgotten = [];
-      this.#gone = undefined;
-    }
-  }
-
-  #deleted({ seq, key, status, replays }: DeletedRow): void {
-    this.#gone ??= newTally();
-    addRow(this.#gone, status, replays);
-    if (key !== null) this.#forgotten.push([key, seq]);
-  }
-
-  #fold({ accepted, replayed, answered, dead }: Tally): void {
-    this.#sql.fold.run(accepted, replayed, answered, dead);
-  }
-
-  #compactOnce(at: number): boolean {
-    return this.#write(() => {
-      this.#deliveries.begin(at);
-      const more = this.#compactor.step(at, COMPACT_AT_ONCE);
-      return this.#deliveries.forget(at, COMPACT_AT_ONCE) || more;
     });
   }
 }

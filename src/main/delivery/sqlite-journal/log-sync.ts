@@ -17,6 +17,8 @@ export class LogSync {
   readonly #fd: number;
   /** A sync failed, and what it was to bring to the disk may be missing there: the kernel tells of it once, and the next sync would go well. */
   #broken: OrreryError | undefined;
+  /** Something was written since the last sync. */
+  #isUnsynced = false;
 
   constructor(file: string) {
     this.#file = file;
@@ -57,8 +59,14 @@ export class LogSync {
     }
   }
 
-  /** Waits for the disk. Throws `ORRERY_DATABASE_FAILED`, and from then on until it is {@link mended}. */
-  now(): void {
+  /** There is something to sync, or about to be. */
+  wrote(): void {
+    this.#isUnsynced = true;
+  }
+
+  /** Waits for the disk where anything was written. Throws `ORRERY_DATABASE_FAILED`, and from then on until it is {@link mended}. */
+  sync(): void {
+    if (!this.#isUnsynced) return;
     if (this.#broken) throw this.#broken;
     try {
       fdatasyncSync(this.#fd);
@@ -66,6 +74,7 @@ export class LogSync {
       this.#broken = this.#refusal(error);
       throw this.#broken;
     }
+    this.#isUnsynced = false;
   }
 
   /** What is in the log may be on no disk: no sync goes well before it is {@link mended}. */
@@ -82,8 +91,10 @@ export class LogSync {
     this.#broken = undefined;
   }
 
+  /** What was not synced is left as it is: nobody waits for it any more. */
   close(): void {
     closeSync(this.#fd);
+    this.#isUnsynced = false;
   }
 
   #grow(bytes: number): void {
