@@ -184,15 +184,15 @@ describe('marks', () => {
 
 describe('a disk that somebody else found closed', () => {
   test('writer - tries the file, refuses messages when it takes no writes, and is not asked twice in a second', async () => {
-    writer.check();
-    writer.check();
+    writer.health.check();
+    writer.health.check();
     expect(thread.asked.map(({ request }) => request.kind)).toEqual(['check']);
     answerProbe(0, { marked: true });
-    expect(writer.health).toEqual({ status: 'ok' });
+    expect(writer.health.state).toEqual({ status: 'ok' });
     vi.advanceTimersByTime(1_000);
-    writer.check();
+    writer.health.check();
     answerProbe(1, { marked: true, error: { name: 'OrreryError', message: 'full', code: 'ORRERY_DATABASE_FAILED' } });
-    expect(writer.health).toMatchObject({ status: 'failed', error: { code: 'ORRERY_JOURNAL_FAILED' } });
+    expect(writer.health.state).toMatchObject({ status: 'failed', error: { code: 'ORRERY_JOURNAL_FAILED' } });
     const { answers } = await append();
     // Nobody has come before.
     thread.asked[2]?.done([]);
@@ -201,7 +201,7 @@ describe('a disk that somebody else found closed', () => {
     vi.advanceTimersByTime(1_000);
     expect(thread.asked).toHaveLength(4);
     answerProbe(3, { marked: true });
-    expect(writer.health).toEqual({ status: 'ok' });
+    expect(writer.health.state).toEqual({ status: 'ok' });
   });
 });
 
@@ -219,7 +219,7 @@ describe('a sync that fails', () => {
     for (const { answers } of [begun, other]) {
       expect(await answers).toMatchObject({ code: 'ORRERY_JOURNAL_FAILED', retryAfterMs: 1_000 });
     }
-    const probe = writer.probe();
+    const probe = writer.health.probe();
     answerProbe(2, { marked: true });
     await probe;
     await append();

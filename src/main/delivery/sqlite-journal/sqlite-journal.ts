@@ -115,7 +115,7 @@ export class SqliteJournal implements Journal {
   }
 
   get health(): JournalHealth {
-    return this.#writer.health;
+    return this.#writer.health.state;
   }
 
   /** Rejects with `ORRERY_JOURNAL_FAILED`, and after a close with `ORRERY_CLOSED`; none of the batch is accepted then. */
@@ -128,7 +128,7 @@ export class SqliteJournal implements Journal {
   }
 
   check(): void {
-    this.#writer.check();
+    this.#writer.health.check();
   }
 
   flush(): Promise<void> {
@@ -178,7 +178,7 @@ export class SqliteJournal implements Journal {
     }
     try {
       this.#writer.close();
-      if (this.health.status === 'failed') await this.#writer.probe();
+      if (this.health.status === 'failed') await this.#writer.health.probe();
       const failure = await this.flush().catch((error: unknown) => asOrreryError(error, 'ORRERY_JOURNAL_FAILED'));
       // All the same: what is unfinished was no witness of a crash.
       await this.#ask({ kind: 'close', at: this.#now() });
@@ -218,11 +218,11 @@ export class SqliteJournal implements Journal {
       this.#first = next;
       this.#writer.numberFrom(next);
       this.#opened.resolve();
-    } else this.#writer.threadOpened();
+    } else this.#writer.health.threadOpened();
   }
 
   #threadLost(error: OrreryError): void {
     if (this.#first === 0) this.#opened.reject(error);
-    else this.#writer.threadLost(error);
+    else this.#writer.health.threadLost(error);
   }
 }

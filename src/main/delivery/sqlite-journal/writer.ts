@@ -1,29 +1,21 @@
 /**
- * Owns what waits to be written: messages, marks, and what to do while the file takes no writes.
+ * Owns what waits to be written, messages and marks, and what goes into which transaction.
  *
  *   append -> waiting ---------------------+   (while one that brings messages is under way the next one gathers)
  *   mark -> marks -> MARK_DELAY_MS -> due -+-> work -> thread: one transaction -> appends resolve, marks are let go
  *
  * Marks wait a while, so that the steps of a quick delivery are written as one, and neighbours in the file together: each transaction that changes a page
  * writes all of it. Then they go with the next message, or by themselves. They are kept here until the thread has
- * told that they are durable, and written again if that fails. A file that takes no writes makes the journal `failed`: messages
- * are refused, marks are kept, and the file is tried until it is well.
+ * told that they are durable, and written again if that fails. While the file takes no writes, messages are refused and marks are kept.
  */
-import {
-  type Accepted,
-  type DeliveryId,
-  type DeliveryState,
-  OrreryError,
-  fromWire,
-  messageOf,
-  toWire,
-} from '../../../protocol/index.ts';
-import { type Admission, type JournalHealth, type JournalLag, type WrittenListener } from '../journal.ts';
+import { type Accepted, type DeliveryId, type DeliveryState, OrreryError } from '../../../protocol/index.ts';
+import type { Admission, JournalHealth, JournalLag, WrittenListener } from '../journal.ts';
 import { answerOf } from './answers.ts';
-import { type Mark, Marks, newestIn, packMarks } from './marks.ts';
+import { FileHealth } from './health.ts';
+import { Marks, packMarks } from './marks.ts';
 import { AppendPacker, joinAppends } from './packed-work.ts';
-import { type ProbeAnswer, type WorkException, deliveryId, seqOf } from './packed.ts';
-import { type Failure, type JournalThread, PROBE_MS, journalFailed } from './thread.ts';
+import { type WorkException, deliveryId, seqOf } from './packed.ts';
+import { type JournalThread, journalFailed } from './thread.ts';
 
 /** What the writer needs of the journal's thread. */
 export type WriterThread = Pick<JournalThread, 'ask' | 'running' | 'start'>;
@@ -40,8 +32,6 @@ export const MARK_DELAY_MS = 20;
 
 /** Characters of messages in one transaction; a single larger batch goes alone. */
 const MAX_CHARS = 4 * 1024 * 1024;
-/** Marks that do not wait for a message any more. */
-const MAX_MARKS = 2_048;
 
 interface Appending {
   readonly batch: readonly Admission[];
@@ -54,20 +44,19 @@ interface Appending {
   readonly reject: (error: OrreryError) => void;
 }
 
-const OK: JournalHealth = { status: 'ok' };
-
 export class JournalWriter {
   readonly #options: WriterOptions;
   readonly #now: () => number;
   readonly #thread: WriterThread;
   readonly #marks = new Marks();
-  #health: JournalHealth = OK;
+  /** Whether the file takes writes. */
+  readonly health: FileHealth;
   #next = 0;
   #waiting: Appending[] = [];
   #withdrawn: number[] = [];
-  /** Messages and marks that are under way, and transactions. */
+  /** Messages that wait or are under way. */
   #messages = 0;
-  #marksUnderWay: (readonly Mark[])[] = [];
+  /** Transactions that are under way. */
   #underWay = 0;
   /**
    * Those of them that bring messages: one, and more only for what is asked behind them. A second one on its way to the thread would spare that a hop, and halve what a transaction brings: with 8 to 256 messages in flight it took
@@ -76,25 +65,19 @@ export class JournalWriter {
   #bringing = 0;
   #lastWork: Promise<void> = Promise.resolve();
   #scheduled = false;
-  /** Marks have waited long enough. */
-  #due = false;
   #markTimer: NodeJS.Timeout | undefined;
-  #probeTimer: NodeJS.Timeout | undefined;
   #closed = false;
-  #checkedAt = -Infinity;
 
   constructor(options: WriterOptions) {
     this.#options = options;
     this.#now = options.now;
     this.#thread = options.thread;
+    const { thread, now } = options;
+    this.health = new FileHealth({ thread, marks: this.#marks, changed: (health) => this.#healthChanged(health), now });
   }
 
   get lag(): JournalLag {
-    return { appends: this.#messages, marks: this.#marks.size + sum(this.#marksUnderWay) };
-  }
-
-  get health(): JournalHealth {
-    return this.#health;
+    return { appends: this.#messages, marks: this.#marks.count };
   }
 
   /** Begins to number messages. */
@@ -111,7 +94,8 @@ export class JournalWriter {
 
   /** Rejects with `ORRERY_JOURNAL_FAILED`, and after a close with `ORRERY_CLOSED`; none of the batch is accepted then. */
   append(batch: readonly Admission[], written?: WrittenListener): Promise<readonly (Accepted | Error)[]> {
-    if (this.#health.status === 'failed') return this.#look(batch, this.#health.error);
+    const { refusal } = this.health;
+    if (refusal) return this.#look(batch, refusal);
     return new Promise((resolve, reject) => {
       if (this.#closed) throw new OrreryError('ORRERY_CLOSED', 'The journal was closed');
       const packed = new AppendPacker();
@@ -158,62 +142,46 @@ export class JournalWriter {
 
   mark(id: DeliveryId, state: DeliveryState, attempts: number): void {
     this.#marks.add(seqOf(id), state, attempts);
-    if (this.#marks.size >= MAX_MARKS) this.#pump();
-    else if (!this.#due) this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
+    if (this.#marks.isFull) this.#pump();
+    else if (!this.#marks.isDue) this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
   }
 
   async flush(): Promise<void> {
     this.sendAll();
-    if (this.#health.status === 'failed') throw this.#health.error;
+    const { refusal } = this.health;
+    if (refusal) throw refusal;
     await this.#lastWork;
   }
 
   /** Refuses messages from now on. */
   close(): void {
     this.#closed = true;
+    this.health.close();
   }
 
   /** Forgets its timers; what still waits is not written. */
   end(): void {
     clearTimeout(this.#markTimer);
-    clearTimeout(this.#probeTimer);
-  }
-
-  /** The thread's place was empty, and is taken again. */
-  threadOpened(): void {
-    if (this.#health.status === 'failed') void this.probe();
-  }
-
-  threadLost(error: OrreryError): void {
-    if (this.#health.status === 'failed') this.#probeLater();
-    else this.#fail({ error, final: false });
+    this.health.end();
   }
 
   #pump(): void {
-    if (this.#health.status === 'failed') return;
+    if (this.health.refusal) return;
     if (this.#waiting.length > 0 && this.#bringing === 0) this.#send();
-    const isMarksTurn = this.#marks.size >= MAX_MARKS || (this.#due && this.#marks.size > 0);
-    if (isMarksTurn && this.#underWay === 0) this.#send();
+    if (this.#marks.isDue && this.#underWay === 0) this.#send();
   }
 
   /** Sends all that waits to the thread, so that what is asked next comes after it. */
   sendAll(): void {
-    while (this.#health.status === 'ok' && this.#waiting.length + this.#marks.size > 0) this.#send();
+    while (!this.health.refusal && this.#waiting.length + this.#marks.size > 0) this.#send();
   }
 
   #writeMarks(): void {
     this.#markTimer = undefined;
-    if (this.#marks.size === 0 || this.#health.status === 'failed') return;
-    this.#due = true;
+    if (this.#marks.size === 0 || this.health.refusal) return;
+    this.#marks.waited();
     // Else the next transaction takes them along.
     if (this.#underWay === 0) this.#send();
-  }
-
-  /** Those that have waited long enough, or all where nothing else is to be sent. */
-  #takeMarks(isAlone: boolean): readonly Mark[] {
-    if (!this.#due && !isAlone && this.#marks.size < MAX_MARKS) return [];
-    this.#due = false;
-    return this.#marks.take();
   }
 
   #send(): void {
@@ -227,7 +195,7 @@ export class JournalWriter {
     }
     const appending = count === waiting.length ? waiting : waiting.slice(0, count);
     this.#waiting = count === waiting.length ? [] : waiting.slice(count);
-    const marks = this.#takeMarks(count === 0);
+    const marks = count === 0 ? this.#marks.take() : this.#marks.takeDue();
     const withdrawn = this.#withdrawn;
     if (withdrawn.length > 0) this.#withdrawn = [];
     const appends = joinAppends(appending.map((one) => one.packed));
@@ -237,20 +205,20 @@ export class JournalWriter {
     this.#lastWork = settled.promise;
     this.#underWay += 1;
     this.#bringing += Math.min(count, 1);
-    this.#marksUnderWay.push(marks);
     this.#thread.ask(
       { kind: 'work', at: this.#now(), appends, marks: packMarks(marks), withdrawn },
       (exceptions) => {
-        this.#ended(marks, count);
+        this.#ended(count);
+        this.#marks.kept(marks);
         this.#accept(appending, exceptions);
         settled.resolve();
         this.#pump();
       },
       (failure) => {
-        this.#ended(marks, count);
+        this.#ended(count);
         this.#marks.putBack(marks);
         this.#withdrawn.push(...withdrawn);
-        settled.reject(this.#fail(failure).error);
+        settled.reject(this.health.fail(failure));
         for (const one of appending) this.#refuse(one, failure.unknown);
       },
       () => this.#written(appending),
@@ -269,27 +237,13 @@ export class JournalWriter {
     return { status: 'accepted', id: deliveryId(this.#options.idPrefix, seq), agent };
   }
 
-  #ended(marks: readonly Mark[], count: number): void {
+  #ended(count: number): void {
     this.#underWay -= 1;
     this.#bringing -= Math.min(count, 1);
-    this.#settled(marks);
-  }
-
-  #settled(marks: readonly Mark[]): void {
-    this.#marksUnderWay = this.#marksUnderWay.filter((one) => one !== marks);
   }
 
   /** The newest state that was marked and is not known to be in the file. */
-  readonly #newest = (id: DeliveryId): DeliveryState | undefined => {
-    const seq = seqOf(id);
-    const found = this.#marks.find(seq);
-    if (found) return found;
-    for (const marks of this.#marksUnderWay.toReversed()) {
-      const state = newestIn(marks, seq);
-      if (state) return state;
-    }
-    return undefined;
-  };
+  readonly #newest = (id: DeliveryId): DeliveryState | undefined => this.#marks.find(seqOf(id));
 
   #accept(appending: readonly Appending[], exceptions: readonly WorkException[]): void {
     let from = 0;
@@ -313,78 +267,19 @@ export class JournalWriter {
     this.#messages -= batch.length;
     // Its caller will come again, and must not find a delivery that nobody runs; one that was begun is run.
     if (unknown && !begun) for (let i = 0; i < batch.length; i++) this.#withdrawn.push(firstSeq + i);
-    reject(this.#health.status === 'failed' ? this.#health.error : journalFailed('The journal failed'));
+    reject(this.health.refusal ?? journalFailed('The journal failed'));
   }
 
-  /** Refuses everything until a probe goes well. */
-  #fail({ error, final }: Pick<Failure, 'error' | 'final'>): Extract<JournalHealth, { status: 'failed' }> {
-    if (this.#health.status === 'failed') return this.#health;
-    const failed = { status: 'failed', error: refusalOf(error), since: this.#now() } as const;
-    this.#health = failed;
-    const waiting = this.#waiting;
-    this.#waiting = [];
-    for (const one of waiting) this.#refuse(one, false);
-    if (!final) this.#probeLater();
-    this.#options.changed?.(failed);
-    return failed;
+  #healthChanged(health: JournalHealth): void {
+    if (health.status === 'failed') {
+      const waiting = this.#waiting;
+      this.#waiting = [];
+      for (const one of waiting) this.#refuse(one, false);
+    } else {
+      // What failed is told, and nobody's flush any more.
+      this.#lastWork = Promise.resolve();
+      if (this.#marks.size > 0) this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
+    }
+    this.#options.changed?.(health);
   }
-
-  #probeLater(): void {
-    if (this.#closed) return;
-    clearTimeout(this.#probeTimer);
-    this.#probeTimer = setTimeout(() => {
-      if (this.#thread.running) void this.probe();
-      else this.#thread.start();
-    }, PROBE_MS);
-  }
-
-  /** Tries whether the file takes writes, though nothing has failed here: it may live on room that it took long ago. Once a second at most. */
-  check(): void {
-    if (this.#closed || this.#health.status === 'failed' || performance.now() - this.#checkedAt < PROBE_MS) return;
-    this.#checkedAt = performance.now();
-    this.#thread.ask(
-      { kind: 'check', at: this.#now() },
-      ({ error, final = false }) => {
-        if (error) this.#fail({ error: fromWire(error), final });
-      },
-      // The thread's end is told to whoever had work under way.
-      () => undefined,
-    );
-  }
-
-  /** Tries to write; what was marked meanwhile goes first. */
-  probe(): Promise<void> {
-    const marks = this.#takeMarks(true);
-    this.#marksUnderWay.push(marks);
-    return new Promise((resolve) => {
-      const settle = ({ marked, error, final = false }: ProbeAnswer): void => {
-        this.#settled(marks);
-        if (!marked) this.#marks.putBack(marks);
-        if (error === undefined) this.#recovered();
-        else if (!final) this.#probeLater();
-        resolve();
-      };
-      this.#thread.ask({ kind: 'probe', at: this.#now(), marks: packMarks(marks) }, settle, ({ error, final }) =>
-        settle({ marked: false, error: toWire(error), final }),
-      );
-    });
-  }
-
-  #recovered(): void {
-    if (this.#health.status === 'ok') return;
-    this.#health = OK;
-    // What failed is told, and nobody's flush any more.
-    this.#lastWork = Promise.resolve();
-    this.#options.changed?.(OK);
-    if (this.#marks.size > 0) this.#markTimer ??= setTimeout(() => this.#writeMarks(), MARK_DELAY_MS);
-  }
-}
-
-function sum(lists: readonly (readonly Mark[])[]): number {
-  return lists.reduce((count, { length }) => count + length, 0);
-}
-
-function refusalOf(error: OrreryError): OrreryError {
-  if (error.code === 'ORRERY_JOURNAL_FAILED') return error;
-  return journalFailed(`The journal does not take writes: ${messageOf(error)}`, error);
 }
