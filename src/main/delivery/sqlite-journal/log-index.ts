@@ -40,6 +40,10 @@ export class LogIndex {
     return status === 0 ? undefined : status - 1;
   }
 
+  has(seq: number): boolean {
+    return this.status(seq) !== undefined;
+  }
+
   isUnfinished(seq: number): boolean {
     const status = this.status(seq);
     return status !== undefined && status < STATUS.answered;
@@ -53,10 +57,6 @@ export class LogIndex {
   /** 0 for none. */
   markedIn(seq: number): number {
     return this.#chunkOf(seq)?.markedIn[seq % CHUNK] ?? 0;
-  }
-
-  place(seq: number): Place {
-    return { seq, appendedIn: this.appendedIn(seq), markedIn: this.markedIn(seq), status: this.status(seq) };
   }
 
   add(seq: number, row: number): void {

@@ -1,6 +1,6 @@
-/** Owns a row of the log as it is read: a transaction's messages and marks. */
+/** Owns a row of the log, a transaction's messages and marks, as it is read and written. */
 import { NO_APPENDS, NO_MARKS, type PackedAppends, type PackedMarks } from './packed-work.ts';
-import type { Cell } from './statements.ts';
+import type { Cell, Statements } from './statements.ts';
 import { Marked } from './unpacked-work.ts';
 
 export interface LogRow {
@@ -21,6 +21,10 @@ export function rowOf([row, at, prefix, appends, marks, keys, states, texts]: re
     appends: { numbers: numbersOf(appends), keys: keys as string, texts: texts as string, large: [] },
     marks: { numbers: numbersOf(marks), texts: states as string },
   };
+}
+
+export function writeRow(sql: Statements, { row, at, prefix, appends, marks }: LogRow): void {
+  sql.logWrite.run(row, at, prefix, appends.numbers, marks.numbers, appends.keys, marks.texts, appends.texts);
 }
 
 export function newestMark({ marks }: LogRow, of: number): Pick<Marked, 'attempts' | 'rest' | 'text'> | undefined {

@@ -11,15 +11,19 @@
  *
  * Rows go in their order, so that a mark never goes before the message that it is of; and a message that was moved, or withdrawn, has a mark that says so as
  * long as its own row is there: it must not come back with the next start. What a transaction changes in the index is taken back when it fails.
+ *
+ * How rows are read is `log-reader.ts`'s, and which texts leave them before they go is `log-trimmer.ts`'s.
  */
 import type { DeliveryId } from '../../../protocol/index.ts';
 import { LogIndex } from './log-index.ts';
-import { type LogRow, NO_ROW, newestMark, numbersOf, rowOf } from './log-row.ts';
+import { LogReader } from './log-reader.ts';
+import { type LogRow, newestMark, numbersOf, writeRow } from './log-row.ts';
+import { LogTrimmer } from './log-trimmer.ts';
 import { MarkPacker, NO_APPENDS, NO_MARKS, type PackedAppends, type PackedMarks } from './packed-work.ts';
 import { deliveryId } from './packed.ts';
 import { STATUS } from './schema.ts';
 import type { Statements } from './statements.ts';
-import { Appends, Marked, trimAppends } from './unpacked-work.ts';
+import { Appends, Marked } from './unpacked-work.ts';
 
 export interface MessageLogOptions {
   readonly idPrefix: string;
@@ -30,10 +34,6 @@ export interface MessageLogOptions {
 const LATE_MS = 60_000;
 /** Between two looks at such a row, in milliseconds. */
 const LOOK_MS = 1_000;
-/** Texts that one transaction goes over to take some out, in characters: some milliseconds. */
-const TRIM_CHARS = 256 * 1024;
-/** Rows that a transaction keeps of those that it read: it comes to deliveries in about their order. */
-const MAX_READ = 64;
 
 /** A delivery in the log. Its body and its about are what a row of its own would have, as long as it is not finished. */
 export interface LogEntry {
@@ -59,6 +59,8 @@ export class MessageLog {
   readonly #sql: Statements;
   readonly #options: MessageLogOptions;
   readonly #index = new LogIndex();
+  readonly #reader: LogReader;
+  readonly #trimmer: LogTrimmer;
   #next = 1;
   /** When the newest row was written. */
   #newestAt = 0;
@@ -71,24 +73,15 @@ export class MessageLog {
   #more: MarkPacker | undefined;
   /** Where deliveries stood before the transaction under way: four places each, the status -1 for none. */
   #before: number[] = [];
-  /** Rows that it read. */
-  readonly #read = new Map<number, LogRow>();
-  readonly #times = new Map<number, number>();
-  /** Where the last search in a row ended: those for neighbours follow one another, and do not go over a large row for each. */
-  readonly #searches = new Map<number, Appends>();
   /** Nothing is to be forgotten before. */
   #lookAt = -Infinity;
   #lookedAt = -Infinity;
-  /** Up to this row there are no texts that could go. */
-  #trimmed = 0;
-  #trimmedBefore = 0;
-  /** The first row that was gone over and has texts still. */
-  #untrimmed = Infinity;
-  #untrimmedBefore = Infinity;
 
   constructor(sql: Statements, options: MessageLogOptions) {
     this.#sql = sql;
     this.#options = options;
+    this.#reader = new LogReader(sql);
+    this.#trimmer = new LogTrimmer(sql, this.#index);
   }
 
   /** Reads what a start must know of the rows. `added` hears of each message that is there, in order. Returns the last sequence number. */
@@ -118,7 +111,7 @@ export class MessageLog {
   }
 
   has(seq: number): boolean {
-    return this.#index.status(seq) !== undefined;
+    return this.#index.has(seq);
   }
 
   isUnfinished(seq: number): boolean {
@@ -135,16 +128,17 @@ export class MessageLog {
   }
 
   holds(seq: number, key: string): boolean {
-    return this.#appendOf(seq)?.key === key;
+    return this.#reader.append(seq, this.#index.appendedIn(seq))?.key === key;
   }
 
   entry(seq: number): LogEntry | undefined {
-    const append = this.#appendOf(seq);
-    const brought = this.#rowOf(this.#index.appendedIn(seq));
+    const appendedIn = this.#index.appendedIn(seq);
+    const append = this.#reader.append(seq, appendedIn);
+    const brought = this.#reader.row(appendedIn);
     const status = this.#index.status(seq);
     if (!append || !brought || status === undefined) return undefined;
     const { key, agent, body, about, bodyHash } = append;
-    const marked = this.#rowOf(this.#index.markedIn(seq));
+    const marked = this.#reader.row(this.#index.markedIn(seq));
     const mark = marked && newestMark(marked, seq);
     const finishedAt = status === STATUS.answered && marked ? marked.at : null;
     const id = deliveryId(brought.prefix, seq);
@@ -158,9 +152,9 @@ export class MessageLog {
   /** Begins a row. What is voided in it does not stand there. */
   begin(at: number | undefined, appends: PackedAppends = NO_APPENDS, marks: PackedMarks = NO_MARKS): void {
     this.#newestAt = at ?? this.#newestAt;
-    this.#trimmedBefore = this.#trimmed;
-    this.#untrimmedBefore = this.#untrimmed;
     this.#row = { row: this.#next, at: this.#newestAt, prefix: this.#options.idPrefix, appends, marks };
+    this.#reader.begin(this.#row);
+    this.#trimmer.begin();
     this.#standing = 0;
     this.#isCut = false;
     this.#more = undefined;
@@ -197,11 +191,7 @@ export class MessageLog {
   /** Writes the row where anything stands in it. */
   write(): void {
     if (this.#standing === 0 || !this.#row) return;
-    this.#write({ ...this.#row, marks: this.#standingMarks(this.#row) });
-  }
-
-  #write({ row, at, prefix, appends, marks }: LogRow): void {
-    this.#sql.logWrite.run(row, at, prefix, appends.numbers, marks.numbers, appends.keys, marks.texts, appends.texts);
+    writeRow(this.#sql, { ...this.#row, marks: this.#standingMarks(this.#row) });
   }
 
   committed(): void {
@@ -214,8 +204,7 @@ export class MessageLog {
       const [seq = 0, appendedIn = 0, markedIn = 0, status = -1] = this.#before.slice(i, i + 4);
       this.#index.restore({ seq, appendedIn, markedIn, status: status < 0 ? undefined : status });
     }
-    this.#trimmed = this.#trimmedBefore;
-    this.#untrimmed = this.#untrimmedBefore;
+    this.#trimmer.rolledBack();
     this.rewind();
     this.#end();
   }
@@ -223,13 +212,7 @@ export class MessageLog {
   #end(): void {
     this.#row = undefined;
     if (this.#before.length > 0) this.#before = [];
-    this.#forgetRead();
-  }
-
-  #forgetRead(): void {
-    this.#read.clear();
-    this.#times.clear();
-    this.#searches.clear();
+    this.#reader.end();
   }
 
   #remember(seq: number): void {
@@ -278,7 +261,7 @@ export class MessageLog {
       const { seq } = appends;
       if (!this.has(seq)) continue;
       const isAnswered = !this.isUnfinished(seq);
-      if (isAnswered && this.#timeOf(this.#index.markedIn(seq)) <= until) gone.push([seq, appends.key]);
+      if (isAnswered && this.#reader.time(this.#index.markedIn(seq)) <= until) gone.push([seq, appends.key]);
       else kept.push(seq);
       isLate ||= isAnswered && kept.at(-1) === seq;
     }
@@ -297,85 +280,8 @@ export class MessageLog {
     return gone;
   }
 
-  /**
-   * Takes the texts of messages that are answered out of rows, inside of the caller's transaction: of no more than `limit` rows and {@link TRIM_CHARS}, from the first one on that has not been gone over. Returns
-   * whether there may be more. A row that has unfinished messages is gone over again, and those behind it, unless `all` are wanted now.
-   */
+  /** Takes texts that are needed no more out of rows; see {@link LogTrimmer.trim}. */
   trim(limit: number, all: boolean): boolean {
-    const what = (seq: number): 'kept' | 'known' | 'gone' => {
-      if (this.isUnfinished(seq)) return 'kept';
-      return this.has(seq) ? 'known' : 'gone';
-    };
-    let chars = 0;
-    for (let count = 0; count < limit && chars < TRIM_CHARS; count++) {
-      const cells = this.#sql.logAfter.get(this.#trimmed);
-      const found = cells ? rowOf(cells) : NO_ROW;
-      const { row, appends, marks } = found;
-      chars += appends.texts.length + marks.texts.length;
-      const trimmed = trimAppends(appends, what);
-      if (trimmed) {
-        // Anew: SQLite brings pages that became empty together when a row goes, and not when it gets shorter.
-        this.#sql.logDelete.run(row);
-        this.#write({ ...found, appends: trimmed });
-      }
-      if (this.#hasUnfinished(appends)) this.#untrimmed = Math.min(this.#untrimmed, row);
-      if (!cells || (!all && this.#untrimmed < Infinity)) {
-        // Gone over again, and those behind it.
-        this.#trimmed = Math.min(this.#trimmed, this.#untrimmed - 1);
-        this.#untrimmed = Infinity;
-        return false;
-      }
-      this.#trimmed = row;
-    }
-    return true;
-  }
-
-  #hasUnfinished(packed: PackedAppends): boolean {
-    const appends = new Appends(packed);
-    while (appends.next()) if (this.isUnfinished(appends.seq)) return true;
-    return false;
-  }
-
-  // Reading
-
-  /** To be read before the next one is asked for. */
-  #appendOf(seq: number): Appends | undefined {
-    const row = this.#rowOf(this.#index.appendedIn(seq));
-    if (!row) return undefined;
-    const last = this.#searches.get(row.row);
-    if (last?.seq === seq) return last;
-    const appends = last && last.seq < seq ? last : new Appends(row.appends);
-    while (appends.next()) {
-      if (appends.seq !== seq) continue;
-      if (this.#row) this.#searches.set(row.row, appends);
-      return appends;
-    }
-    this.#searches.delete(row.row);
-    return last === appends ? this.#appendOf(seq) : undefined;
-  }
-
-  /** When a row was written: without its texts. */
-  #timeOf(row: number): number {
-    if (row === this.#row?.row) return this.#row.at;
-    let at = this.#times.get(row);
-    if (at === undefined) {
-      at = Number(this.#sql.logTime.get(row)?.[0] ?? 0);
-      this.#times.set(row, at);
-    }
-    return at;
-  }
-
-  #rowOf(row: number): LogRow | undefined {
-    if (row === 0) return undefined;
-    if (row === this.#row?.row) return this.#row;
-    const read = this.#read.get(row);
-    if (read) return read;
-    const cells = this.#sql.logRow.get(row);
-    if (!cells) return undefined;
-    const found = rowOf(cells);
-    if (!this.#row) return found;
-    if (this.#read.size >= MAX_READ) this.#forgetRead();
-    this.#read.set(row, found);
-    return found;
+    return this.#trimmer.trim(limit, all);
   }
 }
