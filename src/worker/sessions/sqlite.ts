@@ -3,8 +3,8 @@
  * session over and all of it outlives threads and the process. What the file is and how it is opened is `lib/sqlite.ts`'s.
  *
  * A commit is one transaction. Two workers that commit to one session at once: both have loaded version 3; the first moves it
- * to 4; the second finds no row with version 3, changes nothing and throws `ORRERY_STALE_OWNER`. What is read is what was
- * committed before the load: rows are only ever added behind it.
+ * to 4; the second finds no row with version 3, changes nothing and throws `ORRERY_STALE_OWNER`. What is read, and how, is
+ * `loaded-sessions.ts`'s: what was committed before the load.
  *
  * Words are indexed when a session is searched, from where the last search left off, and not in the commit: measured for turns
  * of 800 characters, indexing there made a commit of 160 us one of 440 us, while a search has to index a message in 20 us.
@@ -14,11 +14,11 @@ import { type DeliveryId, OrreryError, type Reply, type RuntimeId } from '../../
 import { type Synchronous, Writer, closeDatabase, databaseError, openDatabase } from '../../lib/sqlite.ts';
 import { WriteGate } from '../../lib/write-gate.ts';
 import { GroupCommit } from './group-commit.ts';
-import { type HotSession, HotSessions } from './hot.ts';
-import { Reader, bytesOf, messageOf } from './reader.ts';
+import { type Head, LoadedSessions, headOf } from './loaded-sessions.ts';
+import { messageOf } from './reader.ts';
 import { SESSIONS_APPLICATION_ID, SESSION_MIGRATIONS } from './schema.ts';
 import { SessionIndex } from './session-index.ts';
-import { type Row, Statements } from './statements.ts';
+import { Statements } from './statements.ts';
 import {
   type Commit,
   DEFAULT_LIST_LIMIT,
@@ -57,20 +57,8 @@ export interface SqliteStoreOptions {
 
 /** Messages beyond `maxMessages` before a session is cut back to it: seldom, so that a long one costs nothing at every turn. */
 const TRIM_EVERY = 64;
-/** Rows of the first look at a session, and of the longest; each look doubles. */
-const FIRST_ROWS = 32;
-const MAX_ROWS = 1_024;
 
 const EMPTY: Session = { version: 0, read: () => [] };
-
-/** A session's row. */
-interface Head {
-  readonly id: number;
-  readonly version: number;
-  /** The places from here to before `next` are kept. */
-  readonly first: number;
-  readonly next: number;
-}
 
 export class SqliteSessionStore implements SessionStore {
   readonly #options: SqliteStoreOptions;
@@ -79,7 +67,7 @@ export class SqliteSessionStore implements SessionStore {
   readonly #sql: Statements;
   readonly #gate: WriteGate | undefined;
   readonly #writer: Writer;
-  readonly #hot: HotSessions;
+  readonly #loaded: LoadedSessions;
   readonly #index: SessionIndex;
   readonly #sweeper: Sweeper;
   readonly #group = new GroupCommit((commits) => this.#commitAll(commits));
@@ -89,7 +77,7 @@ export class SqliteSessionStore implements SessionStore {
     this.#options = options;
     this.#now = options.now ?? Date.now;
     this.#gate = options.gate && new WriteGate(options.gate);
-    const { file, synchronous = 'normal', busyTimeoutMs, maxAgeMs, commitRetentionMs = 0 } = options;
+    const { file, synchronous = 'normal', busyTimeoutMs, maxAgeMs, maxMessages, commitRetentionMs = 0 } = options;
     this.#database = openDatabase({
       file,
       what: WHAT,
@@ -106,7 +94,13 @@ export class SqliteSessionStore implements SessionStore {
       closeDatabase(this.#database, this.#gate);
       throw databaseError(error, { what: WHAT, file });
     }
-    this.#hot = new HotSessions(options.cacheBytes ?? DEFAULT_CACHE_BYTES);
+    this.#loaded = new LoadedSessions(this.#sql, {
+      cacheBytes: options.cacheBytes ?? DEFAULT_CACHE_BYTES,
+      maxMessages,
+      maxAgeMs,
+      now: this.#now,
+      guard: (work) => this.#read(work),
+    });
     this.#index = new SessionIndex(this.#sql, this.#writer);
     this.#sweeper = new Sweeper(this.#sql, this.#writer, {
       commitRetentionMs: Math.max(MIN_COMMIT_RETENTION_MS, commitRetentionMs),
@@ -126,11 +120,7 @@ export class SqliteSessionStore implements SessionStore {
 
   load(key: SessionKey): Session {
     const head = this.#head(key);
-    if (!head) return EMPTY;
-    const hot = this.#hot.get(nameOf(key));
-    // Another thread may have committed to it, cleared it, or made it anew.
-    if (hot?.id !== head.id || hot.version !== head.version) return this.#session(key, head, undefined);
-    return this.#session(key, head, { messages: hot.messages, count: hot.messages.length, first: hot.first });
+    return head ? this.#loaded.open(key, head) : EMPTY;
   }
 
   commit(commit: Commit): Reply {
@@ -170,7 +160,7 @@ export class SqliteSessionStore implements SessionStore {
     return this.#read(() => {
       const head = this.#head(key);
       if (!head) return [];
-      const bounds = this.#bounds(head);
+      const bounds = this.#loaded.bounds(head);
       return this.#index
         .find(key, query, bounds, options.limit)
         .flatMap((place) => this.#sql.message.all(head.id, place).map(messageOf))
@@ -189,7 +179,7 @@ export class SqliteSessionStore implements SessionStore {
   close(): void {
     if (!this.#database.isOpen) return;
     this.#group.flush();
-    this.#hot.clear();
+    this.#loaded.clear();
     closeDatabase(this.#database, this.#gate);
   }
 
@@ -204,7 +194,7 @@ export class SqliteSessionStore implements SessionStore {
     return written.map((done, i) => {
       const commit = commits[i];
       if (done instanceof OrreryError || !commit) return done instanceof OrreryError ? done : done.reply;
-      if (commit.session && done.head) this.#remember(commit.session, commit, done.head, bodies[i] ?? [], at);
+      if (commit.session && done.head) this.#loaded.committed(commit.session, commit, done.head, bodies[i] ?? [], at);
       return done.reply;
     });
   }
@@ -266,83 +256,6 @@ export class SqliteSessionStore implements SessionStore {
     this.#sql.setFirst.run(id, from);
   }
 
-  /** Adds a commit to the session in memory, if that is at the version which the commit was made on. */
-  #remember(key: SessionKey, commit: Commit, head: Head, bodies: readonly string[], timestamp: number): void {
-    const name = nameOf(key);
-    const hot = this.#hot.get(name);
-    if (hot?.id !== head.id || hot.version !== commit.version) return;
-    const { encoding, deliveries } = commit;
-    const about = { timestamp, delivery: deliveries[0], ...(encoding === undefined ? {} : { encoding }) };
-    hot.version = head.version;
-    const added = commit.messages.map((message) => ({ ...message, ...about }));
-    this.#hot.append(name, hot, added, bodies.map(bytesOf));
-  }
-
-  #session(key: SessionKey, head: Head, tail: Tail | undefined): Session {
-    let read = tail;
-    return {
-      version: head.version,
-      read: (options) => {
-        const bounds = this.#bounds(head);
-        const reader = new Reader(options, bounds.since);
-        let place = head.next;
-        for (let i = (read?.count ?? 0) - 1; i >= 0 && reader.wants && place > bounds.first; i--, place--) {
-          const message = read?.messages[i];
-          if (message) reader.take(message);
-        }
-        if (!reader.wants || place <= bounds.first) return reader.messages();
-        const older = this.#readOlder(head, bounds.first, place, reader);
-        const messages = [...older.messages, ...(read?.messages.slice(0, read.count) ?? [])];
-        read = { messages, count: messages.length, first: older.first };
-        this.#keep(key, head, messages, older);
-        return reader.messages();
-      },
-    };
-  }
-
-  /** Reads back from a place until the reader has enough; what a row brings beyond that is not looked at. */
-  #readOlder(head: Head, first: number, before: number, reader: Reader): Older {
-    const messages: StoredModelMessage[] = [];
-    const sizes: number[] = [];
-    let place = before;
-    this.#read(() => {
-      for (let limit = FIRST_ROWS; reader.wants && place > first; limit = Math.min(MAX_ROWS, limit * 2)) {
-        const rows = this.#sql.messages.all(head.id, first, place, Math.min(limit, reader.room));
-        for (const row of rows) {
-          if (!reader.wants) break;
-          const message = messageOf(row);
-          reader.take(message);
-          messages.push(message);
-          sizes.push(bytesOf(row[1] as string));
-          place = row[0] as number;
-        }
-        // Cleared or trimmed since the load.
-        if (rows.length === 0) place = first;
-      }
-    });
-    return { messages: messages.toReversed(), sizes: sizes.toReversed(), first: place };
-  }
-
-  /** Keeps what was read in memory: the rows before what was kept already, if that is still what it was. */
-  #keep(key: SessionKey, head: Head, messages: StoredModelMessage[], older: Older): void {
-    const name = nameOf(key);
-    const hot = this.#hot.get(name);
-    const fits = hot?.id === head.id && hot.version === head.version;
-    if (hot && !fits && hot.version > head.version) return;
-    const sizes = fits ? [...older.sizes, ...hot.sizes] : older.sizes;
-    if (sizes.length !== messages.length) return;
-    const bytes = sizes.reduce((sum, size) => sum + size, 0);
-    const { id, version } = head;
-    const kept: HotSession = { id, version, first: older.first, messages, sizes: [...sizes], bytes };
-    this.#hot.put(name, kept);
-  }
-
-  /** What the retention leaves of a session; the rows beyond it may still be there. */
-  #bounds({ first, next }: Head): { readonly first: number; readonly next: number; readonly since: number } {
-    const { maxMessages = Infinity, maxAgeMs = Infinity } = this.#options;
-    return { first: Math.max(first, next - maxMessages), next, since: this.#now() - maxAgeMs };
-  }
-
   #head({ agent, namespace }: SessionKey): Head | undefined {
     const row = this.#read(() => this.#sql.session.get(agent, namespace));
     return row && headOf(row);
@@ -368,32 +281,12 @@ export class SqliteSessionStore implements SessionStore {
 
 const WHAT = 'session database';
 
-/** Messages that a session had in memory when it was loaded. */
-interface Tail {
-  readonly messages: readonly StoredModelMessage[];
-  /** How many of them: later commits are pushed to the same list. */
-  readonly count: number;
-  readonly first: number;
-}
-
 /** What a commit did; without a session, or done before, there is no head. */
 interface Inserted {
   readonly reply: Reply;
   readonly head?: Head | undefined;
 }
 
-interface Older {
-  readonly messages: readonly StoredModelMessage[];
-  readonly sizes: readonly number[];
-  readonly first: number;
-}
-
-function headOf([id, version, first, next]: Row): Head {
-  return { id, version, first, next } as Head;
-}
-
 function stale(why: string): OrreryError {
   return new OrreryError('ORRERY_STALE_OWNER', `The turn was not committed: ${why}`);
 }
-
-const nameOf = ({ agent, namespace }: SessionKey): string => `${agent}\n${namespace}`;
