@@ -8,9 +8,10 @@ import { type AgentSpec, OrreryError, type Reply, type TurnRequest, asOrreryErro
 import type { AgentDefinition, AgentTokens } from './agent.ts';
 import { Authorship } from './blame.ts';
 import type { DeltaStream } from './deltas.ts';
+import { runTurn } from './run-turn.ts';
 import type { Commit, SearchOptions, SessionKey, SessionStore, StoredModelMessage } from './sessions/store.ts';
 import type { ThreadTokens } from './tokens.ts';
-import { AgentTurn, type TurnOwner, runTurn } from './turn.ts';
+import { AgentTurn, type TurnOwner } from './turn.ts';
 
 export class AgentRuntime implements TurnOwner {
   readonly spec: AgentSpec;

@@ -2,7 +2,8 @@
 import { describe, expect, test } from 'vitest';
 import { OrreryError, codeOf } from '../../src/protocol/index.ts';
 import type { AgentDefinition } from '../../src/worker/agent.ts';
-import { AgentTurn, runTurn } from '../../src/worker/turn.ts';
+import { runTurn } from '../../src/worker/run-turn.ts';
+import { AgentTurn } from '../../src/worker/turn.ts';
 import { agentContext } from '../support/agent-context.ts';
 
 /** Runs an agent that throws this, and returns what its turn fails with. */
