@@ -86,7 +86,9 @@ describe('a turn that ended its slot and has no attempt left', () => {
     expect(store.asked).toEqual([]);
     await d.crashTrial(TELLING);
     expect(d.origin.heard).toEqual(['two', 'committed']);
+    // Its agent is charged; a message that was answered is no poison.
     expect(d.quarantine.told).toEqual(['innocent a', 'guilty a']);
+    expect(d.engine.quarantine.snapshot()).toEqual({ waiting: 0, runs: 3, innocent: 1, poison: 0 });
     expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 0, pending: 0 });
   });
 

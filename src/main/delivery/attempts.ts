@@ -83,13 +83,17 @@ export class Attempts {
     this.#later(left, error, true);
   }
 
-  /** The turn ended its slot, and no other one can have; `poison`: there is no further attempt, whatever is left of them. */
-  crashed(lead: Delivery, error: OrreryError, poison: boolean): void {
+  /**
+   * The turn ended its slot, and no other one can have; `poison`: there is no further attempt, whatever is left of them. `died` is called when it is given up for that, which may be
+   * much later.
+   */
+  crashed(lead: Delivery, error: OrreryError, poison: boolean, died?: () => void): void {
     const { turns, maxAttempts, ended } = this.#options;
     const wire = withDetails(toWire(error), { agent: lead.agent });
     if (!poison && lead.attempts < maxAttempts) return this.#later(turns.dissolve(lead, ifAborted), wire, true);
     const death = exhaustion(lead, wire, 'poison');
     this.#unlessCommitted(lead, () => {
+      died?.();
       turns.dissolve(lead, () => death);
       ended(lead);
     });

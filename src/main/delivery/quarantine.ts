@@ -60,7 +60,7 @@ export interface QuarantineSnapshot {
   readonly runs: number;
   /** Those that came through. */
   readonly innocent: number;
-  /** Those that ended their slot and had no further attempt: given up, unless they turned out to have committed. */
+  /** Those that ended their slot and became dead letters for that; not those that turned out to have committed, which are answered. */
   readonly poison: number;
 }
 
@@ -169,15 +169,17 @@ export class Quarantine {
     const entry = this.#end(delivery);
     const { suspicion } = delivery;
     const others = suspicion && !suspicion.known ? [...(this.#cases.get(suspicion) ?? [])] : [];
-    if (poison) {
-      this.#poison += 1;
-      this.#leave(delivery);
-    }
+    if (poison) this.#leave(delivery);
     for (const other of others) if (other !== delivery) this.#letGo(other);
     // What it did is explained by itself now, even if it does not do it again.
     if (!poison && suspicion) this.suspect([delivery], { ...suspicion, known: true });
     if (entry) this.#options.host().guilty(entry.runtime, error, poison);
     this.#settle();
+  }
+
+  /** One that was found guilty is given up for it: no commit of it was found. */
+  poisoned(): void {
+    this.#poison += 1;
   }
 
   /** The running trial ended and showed nothing: it stays a suspect. */

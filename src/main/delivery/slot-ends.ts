@@ -61,7 +61,7 @@ export class SlotEnds {
       } else {
         // First, for whoever is over is forgotten with its case.
         quarantine.guilty(delivery, error, verdict === 'poison');
-        attempts.crashed(delivery, error, verdict === 'poison');
+        attempts.crashed(delivery, error, verdict === 'poison', () => quarantine.poisoned());
       }
       this.forget(delivery);
     }

@@ -98,7 +98,11 @@ export class Metrics {
       'Turns that are to be run alone, as they may have ended a slot',
     );
     const runs = this.#counter('orrery_quarantine_runs_total', 'Turns that were run alone');
-    const verdicts = this.#counter('orrery_quarantine_verdicts_total', 'What running alone showed', ['verdict']);
+    const verdicts = this.#counter(
+      'orrery_quarantine_verdicts_total',
+      'What turns were found to be that were run alone: innocent, or poison, a dead letter for ending its slot',
+      ['verdict'],
+    );
     const zombies = this.#gauge('orrery_zombie_threads', 'Killed threads that did not end');
     const agents = this.#gauge('orrery_agents', 'Agent runtimes by state', ['state']);
     const channels = this.#gauge('orrery_channel_connected', '1 while the channel is open', ['channel', 'type']);
