@@ -1,7 +1,7 @@
 /** Plays random mixes of guilty and innocent turns on slots that die, in any order of outcomes, against what each of them must come to. */
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Recall } from '../../src/main/delivery/index.ts';
+import type { Look } from '../../src/main/delivery/index.ts';
 import { QUEUE_MODES, type QueueMode, type Reply, type TurnRequest } from '../../src/protocol/index.ts';
 import { DeliveryUnderTest, type FakeSlot, replyOf, tick } from '../support/delivery.ts';
 import { runs } from '../support/properties.ts';
@@ -39,8 +39,8 @@ class Play {
   #count = 0;
 
   constructor(slots: number) {
-    const recall: Recall = (ids) => Promise.resolve(new Map([...this.#stored].filter(([id]) => ids.includes(id))));
-    this.#d = new DeliveryUnderTest({ slots, mailboxSize: 1_000, maxAttempts: 1, recall });
+    const look: Look = (ids) => Promise.resolve(new Map([...this.#stored].filter(([id]) => ids.includes(id))));
+    this.#d = new DeliveryUnderTest({ slots, mailboxSize: 1_000, maxAttempts: 1, look });
   }
 
   /** What broke first; undefined when all held. */

@@ -1,6 +1,6 @@
 /** What becomes of a turn that has no attempt left when its slot ended after its commit: the outcome was lost, and the reply stands in the session store. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import type { Recall } from '../../src/main/delivery/index.ts';
+import type { Look } from '../../src/main/delivery/index.ts';
 import { OrreryError, type Reply, toWire } from '../../src/protocol/index.ts';
 import { DeliveryUnderTest, replyOf, tick } from '../support/delivery.ts';
 
@@ -19,7 +19,7 @@ class Store {
   /** How long a look takes, in milliseconds. */
   lookMs = 0;
 
-  readonly recall: Recall = async (deliveries) => {
+  readonly look: Look = async (deliveries) => {
     this.asked.push(deliveries);
     await this.held;
     if (this.lookMs > 0) await new Promise((resolve) => setTimeout(resolve, this.lookMs));
@@ -33,7 +33,7 @@ function underTest(o: ConstructorParameters<typeof DeliveryUnderTest>[0] = {}): 
   readonly store: Store;
 } {
   const store = new Store();
-  return { d: new DeliveryUnderTest({ recall: store.recall, ...o }), store };
+  return { d: new DeliveryUnderTest({ look: store.look, ...o }), store };
 }
 
 afterEach(() => {
@@ -190,6 +190,25 @@ describe('a delivery that has no way to another attempt', () => {
     for (const session of ['two', 'carol', 'dave']) await d.reply(session);
     expect(d.account.snapshot()).toMatchObject({ answered: 4, dead: 1, pending: 0 });
     expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
+    expect(d.engine.sessions).toBe(0);
+  });
+
+  test('recall - is asked for together with all that are given up for the same agent, so many at a time', async () => {
+    const { d, store } = underTest({ maxTurnsPerAgent: 600 });
+    const ids: string[] = [];
+    for (let i = 0; i < 600; i++) ids.push((await d.send(`${i}`, `s${i}`)).id);
+    await tick();
+    const [first = ''] = ids;
+    store.replies.set(first, replyOf('committed'));
+    await d.crash(d.slot, TELLING);
+    d.engine.roster.dead('a', toWire(new OrreryError('ORRERY_AGENT_ESCALATED', 'given up')));
+    await tick();
+    // The last is being tried.
+    expect(store.asked.map((asked) => asked.length)).toEqual([256, 256, 87]);
+    expect(store.asked.flat().toSorted()).toEqual(ids.slice(0, -1).toSorted());
+    await d.reply('599');
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 598, pending: 0 });
+    expect(d.origin.answers.filter(({ text }) => text === 'committed')).toHaveLength(1);
     expect(d.engine.sessions).toBe(0);
   });
 

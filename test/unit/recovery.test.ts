@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { type Recall, nobody } from '../../src/main/delivery/index.ts';
+import { type Look, nobody } from '../../src/main/delivery/index.ts';
 import type { Journal, PendingDelivery } from '../../src/main/delivery/journal.ts';
 import { Recovery, burialOf } from '../../src/main/wiring/recovery.ts';
 import { type DeliveryState, OrreryError } from '../../src/protocol/index.ts';
@@ -35,8 +35,8 @@ afterEach(() => {
 });
 
 /** An engine whose journal has deliveries of an earlier process. */
-function recovering(left: readonly PendingDelivery[], recall: Recall = () => Promise.resolve(new Map())): Recovering {
-  const d = new DeliveryUnderTest();
+function recovering(left: readonly PendingDelivery[], look: Look = () => Promise.resolve(new Map())): Recovering {
+  const d = new DeliveryUnderTest({ look });
   const marked: string[] = [];
   const host = { isStopping: false };
   const journal = {
@@ -53,7 +53,6 @@ function recovering(left: readonly PendingDelivery[], recall: Recall = () => Pro
     account: d.account,
     agents: () => AGENTS,
     originOf: ({ channel }) => (channel === 'gone' ? nobody() : d.origin),
-    recall,
     isStopping: () => host.isStopping,
     maxAgeMs: 1_000,
     log: pino({ enabled: false }),

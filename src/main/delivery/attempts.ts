@@ -7,20 +7,13 @@
  * leaves it to the next process.
  */
 import { backoffDelayMs } from '../../lib/backoff.ts';
-import {
-  type DeliveryId,
-  ERRORS,
-  type OrreryError,
-  type Reply,
-  type WireError,
-  isErrorCode,
-  toWire,
-} from '../../protocol/index.ts';
+import { ERRORS, type OrreryError, type WireError, isErrorCode, toWire } from '../../protocol/index.ts';
 import type { Account } from './account.ts';
 import { type Death, type Delivery, abortion, deadReason, exhaustion, withDetails } from './delivery.ts';
 import { heldMs, isTooLongToHold } from './holding.ts';
 import type { Ledger, LedgerOptions } from './ledger.ts';
 import { quiet } from './listening.ts';
+import type { Recall } from './recall.ts';
 import type { Turns } from './turns.ts';
 
 export interface AttemptsOptions extends Pick<LedgerOptions, 'journal' | 'retry' | 'random'> {
@@ -34,15 +27,9 @@ export interface AttemptsOptions extends Pick<LedgerOptions, 'journal' | 'retry'
   readonly die: (delivery: Delivery, ...death: Death) => void;
   /** A delivery is over whose slot had ended: it is suspected no more. */
   readonly ended: (lead: Delivery) => void;
+  /** Undefined where nobody can be asked. */
   readonly recall: Recall | undefined;
 }
-
-/** Finds the replies of those deliveries that have committed. Rejects when nobody can look now. */
-export type Recall = (deliveries: readonly DeliveryId[]) => Promise<ReadonlyMap<DeliveryId, Reply>>;
-
-/** Between two looks for a commit, in milliseconds, and how long they go on while nobody can look. */
-export const LOOK_MS = 250;
-export const MAX_LOOK_MS = 10_000;
 
 export class Attempts {
   readonly #options: AttemptsOptions;
@@ -111,25 +98,17 @@ export class Attempts {
    * Ends a delivery that has its session, unless a commit of it is found: its reply is sent then. Neither happens where it is cancelled meanwhile, or left to the next process. It ends
    * at once where nobody can be asked.
    */
-  #unlessCommitted(lead: Delivery, end: () => void, until: number = performance.now() + MAX_LOOK_MS): void {
+  #unlessCommitted(lead: Delivery, end: () => void): void {
     const { recall, turns, ended } = this.#options;
     if (!recall) return end();
-    // It was cancelled or left while the question was on its way: a timer of it would outlive a close.
-    const isGone = (): boolean => lead.over || lead.mailbox.active !== lead;
-    const settle = (reply: Reply | undefined): void => {
-      if (isGone()) return;
+    const isOver = (): boolean => lead.over || lead.mailbox.active !== lead;
+    void recall.find(lead.id, { isOver }).then((reply) => {
+      if (isOver()) return;
       if (!reply) return end();
       quiet(lead);
       turns.found(lead, reply);
       ended(lead);
-    };
-    recall([lead.id]).then(
-      (replies) => settle(replies.get(lead.id)),
-      () => {
-        if (performance.now() >= until) return settle(undefined);
-        if (!isGone()) this.#after(lead, LOOK_MS, () => this.#unlessCommitted(lead, end, until));
-      },
-    );
+    });
   }
 
   /** Runs a turn again that did nothing wrong: at once, and without counting. */

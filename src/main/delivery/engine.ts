@@ -25,7 +25,7 @@ import {
   type WireError,
   toWire,
 } from '../../protocol/index.ts';
-import { Attempts, type Recall } from './attempts.ts';
+import { Attempts } from './attempts.ts';
 import type { BeforeAck } from './before-ack.ts';
 import { type AbortCause, Delivery, abortion } from './delivery.ts';
 import type { PendingDelivery } from './journal.ts';
@@ -36,6 +36,7 @@ import type { Findings, SlotLoss } from './loss.ts';
 import { type Mailbox, Mailboxes } from './mailbox.ts';
 import type { Origin } from './origin.ts';
 import { Quarantine, type QuarantineHost, type Trial } from './quarantine.ts';
+import { type Look, Recall } from './recall.ts';
 import { Roster } from './roster.ts';
 import { SLOT_ENDED, SlotEnds } from './slot-ends.ts';
 import { Turns } from './turns.ts';
@@ -45,8 +46,8 @@ export interface EngineOptions extends LedgerOptions {
   readonly turnTimeoutMs: number;
   readonly maxTurnsPerAgent: number;
   readonly pickReplica: (session: string, runtimes: readonly RuntimeId[]) => RuntimeId | undefined;
-  /** Undefined where a turn that ended with its slot has left nothing. */
-  readonly recall?: Recall;
+  /** Looks for commits. Absent where a turn that ended with its slot has left nothing. */
+  readonly look?: Look;
   /** Who has the slots for suspects; asked for when there is one, since it needs the engine itself. */
   readonly quarantine: () => QuarantineHost;
 }
@@ -61,6 +62,8 @@ export class DeliveryEngine {
   readonly #ends: SlotEnds;
   readonly roster: Roster;
   readonly quarantine: Quarantine;
+  /** Asked before a delivery is given up whose turn may have committed. */
+  readonly recall: Recall | undefined;
   /** Deliveries taken over so far. */
   #taken = 0;
 
@@ -80,6 +83,8 @@ export class DeliveryEngine {
       abort: (delivery) => this.#die(delivery, ...abortion(delivery.aborted ?? 'cancelled')),
       next: (mailbox) => this.#next(mailbox),
     });
+    const { look, log } = options;
+    this.recall = look && new Recall({ look, log });
     const place = (delivery: Delivery): void => this.roster.place(delivery);
     this.#attempts = new Attempts({
       ...options,
@@ -88,7 +93,7 @@ export class DeliveryEngine {
       place,
       die: (delivery, reason, error) => this.#die(delivery, reason, error),
       ended: (lead) => this.#ends.forget(lead),
-      recall: options.recall,
+      recall: this.recall,
     });
     this.quarantine = new Quarantine({
       host: options.quarantine,
@@ -204,6 +209,7 @@ export class DeliveryEngine {
   }
 
   close(): void {
+    this.recall?.close();
     this.#ledger.close();
   }
 

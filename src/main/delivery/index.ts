@@ -1,11 +1,11 @@
 export { Account } from './account.ts';
 export { AdmissionControl } from './admission.ts';
-export { LOOK_MS, MAX_LOOK_MS, type Recall } from './attempts.ts';
 export { DeliveryEngine } from './engine.ts';
 export { Intake } from './intake.ts';
 export type { TurnHost } from './lanes.ts';
 export type { Findings } from './loss.ts';
 export type { QuarantineHost, QuarantineSnapshot, Trial, TrialRequest } from './quarantine.ts';
+export { type Look, MAX_LOOK_MS, MAX_TOGETHER } from './recall.ts';
 export { type TrialPlace, planRecovery } from './suspicion.ts';
 export { sessionKey } from './mailbox.ts';
 export type { DeadLetter, Journal, JournalHealth, JournalTotals, PendingDelivery } from './journal.ts';

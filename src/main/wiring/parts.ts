@@ -128,7 +128,7 @@ function engineOf(parts: HostParts, { config, log }: HostPartsOptions): Delivery
     maxHeldMs: delivery.maxAgeMs,
     pickReplica: rendezvous,
     quarantine: () => parts.agents.quarantine,
-    recall: (deliveries) => parts.sessions.committed(deliveries),
+    look: (deliveries) => parts.sessions.committed(deliveries),
     random: Math.random,
   });
 }
@@ -155,7 +155,7 @@ function channelsOf(parts: HostParts, { config, log, host }: HostPartsOptions): 
 }
 
 function recoveryOf(parts: HostParts, { config, log, state }: HostPartsOptions): Recovery {
-  const { engine, journal, intake, account, agents, sessions, channels } = parts;
+  const { engine, journal, intake, account, agents, channels } = parts;
   return new Recovery({
     engine,
     journal,
@@ -163,7 +163,6 @@ function recoveryOf(parts: HostParts, { config, log, state }: HostPartsOptions):
     account,
     agents: () => agents.names,
     originOf: ({ channel }) => channels.origin(channel) ?? nobody(),
-    recall: (deliveries) => sessions.committed(deliveries),
     isStopping: () => state() !== 'starting',
     maxAgeMs: config.delivery.maxAgeMs,
     log,

@@ -5,7 +5,6 @@
  * Who is not to be run may have committed all the same: the journal hears of a commit some milliseconds after it, or not at all when the process ends first. The session store
  * is asked, and what stands there is sent.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import {
   type DeadReason,
@@ -21,11 +20,10 @@ import {
   type DeliveryEngine,
   type Intake,
   type Journal,
-  LOOK_MS,
   MAX_LOOK_MS,
+  MAX_TOGETHER,
   type Origin,
   type PendingDelivery,
-  type Recall,
   planRecovery,
 } from '../delivery/index.ts';
 
@@ -37,17 +35,12 @@ export interface RecoveryOptions {
   readonly agents: () => ReadonlySet<string>;
   /** The way back to where a message came from. */
   readonly originOf: (inbound: InboundMessage) => Origin;
-  /** Finds the replies of those deliveries that have committed. */
-  readonly recall: Recall;
   /** The host stops while it starts: what is not taken over yet is the next process's. */
   readonly isStopping: () => boolean;
   /** Milliseconds after which a message is not worth an answer any more. */
   readonly maxAgeMs: number;
   readonly log: Logger;
 }
-
-/** Deliveries that are taken over together. */
-const AT_ONCE = 256;
 
 interface Counts {
   run: number;
@@ -82,8 +75,6 @@ export function burialOf(
 
 export class Recovery implements DeadLetters {
   readonly #options: RecoveryOptions;
-  /** Until when looks for commits go on while nobody can look: once for all that an earlier process left. */
-  #lookUntil = Infinity;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -94,25 +85,28 @@ export class Recovery implements DeadLetters {
    * is in the journal.
    */
   async recover(): Promise<void> {
-    const { journal, log } = this.#options;
+    const { journal, log, isStopping } = this.#options;
     const counts = { run: 0, buried: 0, crashed: 0 };
     let page: PendingDelivery[] = [];
-    this.#lookUntil = performance.now() + MAX_LOOK_MS;
+    // Once for all that an earlier process left.
+    const until = performance.now() + MAX_LOOK_MS;
     for await (const pending of journal.recover()) {
+      if (isStopping()) break;
       page.push(pending);
-      if (page.length < AT_ONCE) continue;
-      await this.#takeOver(page, counts);
+      if (page.length < MAX_TOGETHER) continue;
+      await this.#takeOver(page, counts, until);
       page = [];
     }
-    await this.#takeOver(page, counts);
+    await this.#takeOver(page, counts, until);
     if (counts.run + counts.buried > 0) log.info(counts, 'deliveries of an earlier process were taken over');
   }
 
-  async #takeOver(page: readonly PendingDelivery[], counts: Counts): Promise<void> {
+  async #takeOver(page: readonly PendingDelivery[], counts: Counts, until: number): Promise<void> {
     const { account, engine, agents, originOf, maxAgeMs, isStopping } = this.#options;
     const bounds = { agents: agents(), maxAgeMs, now: Date.now() };
     const burials = new Map(page.map((pending) => [pending.id, burialOf(pending, bounds)]));
-    const replies = await this.#repliesOf(page.filter(({ id }) => burials.get(id)));
+    const doomed = page.filter(({ id }) => burials.get(id));
+    const replies = await this.#repliesOf(doomed, until);
     // The threads that could look are gone, or about to go: nobody is given up for that.
     if (isStopping()) return;
     for (const pending of page) {
@@ -136,21 +130,16 @@ export class Recovery implements DeadLetters {
   }
 
   /** Asked before they are given up; where nobody can look for long, they are. */
-  async #repliesOf(doomed: readonly PendingDelivery[]): Promise<ReadonlyMap<DeliveryId, Reply>> {
-    if (doomed.length === 0) return new Map();
-    const { recall, log, isStopping } = this.#options;
-    for (;;) {
-      try {
-        return await recall(doomed.map(({ id }) => id));
-      } catch (error) {
-        if (!isStopping() && performance.now() < this.#lookUntil) {
-          await delay(LOOK_MS);
-          continue;
-        }
-        log.warn({ err: error, deliveries: doomed.length }, 'no thread could look whether they had been answered');
-        return new Map();
-      }
-    }
+  async #repliesOf(doomed: readonly PendingDelivery[], until: number): Promise<ReadonlyMap<DeliveryId, Reply>> {
+    const { engine, isStopping: isOver } = this.#options;
+    const replies = new Map<DeliveryId, Reply>();
+    await Promise.all(
+      doomed.map(async ({ id }) => {
+        const reply = await engine.recall?.find(id, { isOver, until });
+        if (reply) replies.set(id, reply);
+      }),
+    );
+    return replies;
   }
 
   list(o?: { limit?: number; after?: DeliveryId }): Promise<readonly DeadLetter[]> {
