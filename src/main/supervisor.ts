@@ -116,6 +116,7 @@ class Host implements Supervisor {
       this.#checkStarting();
       await journal.open();
       this.#images = await loadImages(this.#log);
+      this.#checkStarting();
       await agents.start();
       if (agents.unusable) throw agents.unusable;
       this.#checkStarting();

@@ -1,11 +1,11 @@
 /** Ends whole processes, in order and by SIGKILL, with accepted messages in them, and looks what the next one does. */
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { AppendPacker, MarkPacker, joinAppends } from '../../src/main/delivery/sqlite-journal/packed-work.ts';
 import { describe, expect, test } from 'vitest';
 import type { OrreryConfig } from '../../src/main/config/input.ts';
-import { actor, eventually } from '../support/host.ts';
+import { actor, eventually, fixture } from '../support/host.ts';
 import { type Answer, type Asked, ServedDir } from '../support/served.ts';
 
 const CONFIG: OrreryConfig = {
@@ -190,6 +190,63 @@ describe('SIGTERM', () => {
     expect(await messages(served)).toMatchObject({ recovered: 20, answered: 20, dead: 0, pending: 0 });
     expect((await served.call('GET', '/api/dead-letters')).body).toEqual({ deadLetters: [] });
   });
+});
+
+describe('SIGTERM while the host starts', () => {
+  test.each([
+    { looks: 'fail', what: 'no look for its commit succeeds', code: 0 },
+    // The thread that does not come back is killed, which is a stop that cut something off.
+    { looks: 'hang', what: 'no look for its commit ends', code: 1 },
+  ])(
+    'shutdown - leaves what it was about to bury to the next start while $what, and exits with $code',
+    async ({ looks, code }) => {
+      await using served = new ServedDir({
+        agents: { late: { use: fixture('looks-late'), env: ['GATE', 'LOG'] } },
+        defaultAgent: 'late',
+        workers: { threads: 1 },
+        shutdown: { timeoutMs: 20_000, hostMs: 500 },
+      });
+      await served.start();
+      const lost = served.ask({ id: 'lost', message: 'wait', namespace: 'lost' });
+      lost.catch(() => undefined);
+      await eventually('one is under way', () => served.lines().includes('begun wait'));
+      const had = served.ask({ id: 'had', message: 'commit', namespace: 'had' });
+      had.catch(() => undefined);
+      await eventually('the other has committed', () => served.lines().includes('committed'));
+      await served.kill();
+      await gone([lost, had]);
+      const journal = new DatabaseSync(join(served.path('data'), 'journal.db'));
+      journal.prepare('UPDATE log SET at = at - ?').run(2 * HOUR_MS);
+      journal.close();
+
+      served.dir.write('looks', looks);
+      const stopped = served.launch();
+      await eventually('the start looks for commits', () => served.lines().includes('looked'));
+      stopped.child.kill('SIGTERM');
+      const end = await stopped.finished;
+      expect(end).toMatchObject({ code, signal: null });
+      expect(end.stdout).toContain('"drained"');
+      // It neither came to serve, nor had to be ended at the deadline, nor buried anything.
+      for (const text of ['the supervisor runs', '"level":"fatal"', 'ORRERY_EXPIRED']) {
+        expect(end.stdout + end.stderr).not.toContain(text);
+      }
+
+      rmSync(served.path('looks'));
+      await served.start();
+      expect(await served.insist({ id: 'had', message: 'commit', namespace: 'had' })).toMatchObject({
+        status: 200,
+        body: { message: 'had committed' },
+      });
+      expect(await served.insist({ id: 'lost', message: 'wait', namespace: 'lost' })).toMatchObject({
+        status: 504,
+        body: { error: { code: 'ORRERY_EXPIRED', id: 'lost' } },
+      });
+      expect(await messages(served)).toMatchObject({ recovered: 2, answered: 1, dead: 1, pending: 0 });
+      const metrics = (await served.call('GET', '/metrics')).body;
+      expect(metric(metrics, 'orrery_journal_accepted_total')).toBe(2);
+      expect(metric(metrics, 'orrery_journal_dead_total')).toBe(1);
+    },
+  );
 });
 
 describe('a file that takes no writes', () => {

@@ -3,9 +3,14 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
-import type { Supervisor } from '../../src/main/api.ts';
+import type { DrainReport, Supervisor } from '../../src/main/api.ts';
 import type { OrreryConfig } from '../../src/main/config/input.ts';
+import { SqliteJournal } from '../../src/main/delivery/index.ts';
+import { HostedAgents } from '../../src/main/wiring/agents.ts';
+import { HostedChannels } from '../../src/main/wiring/channels.ts';
+import { Recovery } from '../../src/main/wiring/recovery.ts';
 import { type Running, start } from '../support/commands.ts';
+import { around } from '../chaos/around.ts';
 import { BALANCED, actor, balance, eventually, fixture, settled, startHost } from '../support/host.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
@@ -149,6 +154,13 @@ describe('a signal', () => {
   });
 });
 
+/** Puts a method of a class in other words until it is disposed of. */
+function replaced(prototype: object, method: string, wrap: (call: () => unknown) => unknown): Disposable {
+  const original: unknown = Reflect.get(prototype, method);
+  around(prototype, method, wrap);
+  return { [Symbol.dispose]: () => Reflect.set(prototype, method, original) };
+}
+
 describe('drain and close', () => {
   /** Waits until as much is there as before: handles close on later turns of the loop. */
   async function resourcesSettle(before: Readonly<Record<string, number>>): Promise<void> {
@@ -254,6 +266,54 @@ describe('drain and close', () => {
     expect(await host.outcome('actor', 'say late')).toMatchObject({ error: { retryable: expect.any(Boolean) } });
     await expect(host.supervisor.start()).rejects.toMatchObject({ code: 'ORRERY_CLOSED' });
   });
+
+  test.each<{
+    readonly what: string;
+    readonly part: object;
+    readonly method: string;
+    readonly when: 'before' | 'after';
+  }>([
+    { what: 'its journal opens', part: SqliteJournal.prototype, method: 'open', when: 'before' },
+    { what: 'its journal has opened', part: SqliteJournal.prototype, method: 'open', when: 'after' },
+    { what: 'its agents start', part: HostedAgents.prototype, method: 'start', when: 'before' },
+    { what: 'its agents have started', part: HostedAgents.prototype, method: 'start', when: 'after' },
+    { what: 'it takes over what was left', part: Recovery.prototype, method: 'recover', when: 'before' },
+    { what: 'it has taken over what was left', part: Recovery.prototype, method: 'recover', when: 'after' },
+    { what: 'its channels connect', part: HostedChannels.prototype, method: 'start', when: 'before' },
+  ])(
+    'shutdown - a drain while $what ends the start too, in order, and nothing is left',
+    async ({ part, method, when }) => {
+      const before = count(process.getActiveResourcesInfo());
+      await using host = await startHost(
+        {
+          agents: { actor: actor(), other: actor({ isolation: 'dedicated' }) },
+          channels: { web: { type: 'gateway', port: 0 } },
+        },
+        { start: false },
+      );
+      let drained: Promise<DrainReport> | undefined;
+      const began = Promise.withResolvers<void>();
+      const drain = (): void => {
+        drained ??= host.supervisor.drain();
+        began.resolve();
+      };
+      using _ = replaced(part, method, async (call) => {
+        const called = call();
+        if (when === 'after') await called;
+        drain();
+        return called;
+      });
+      const starting = settled(host.supervisor.start().then(() => 'started'));
+      await began.promise;
+      expect(await drained).toMatchObject({ clean: true, unfinished: 0 });
+      const start = await starting;
+      expect('code' in start ? start.code : start.text).toMatch(/^(started|ORRERY_CLOSED)$/);
+      expect(host.status.state).toBe('closed');
+      expect(new Set(host.status.slots.map(({ state }) => state.status))).toEqual(new Set(['exited']));
+      expect(host.status.channels.map(({ connected }) => connected)).toEqual([false]);
+      await resourcesSettle(before);
+    },
+  );
 
   test('shutdown - close is idempotent, and so is disposing of what was never started', async () => {
     await using host = await startHost({ agents: { actor: actor() } }, { start: false });

@@ -210,6 +210,23 @@ describe('orrery serve', () => {
   it.each([
     ['1', 0],
     ['0', 1],
+  ])('signal - during the start ends that, and the exit code is the drain’s, clean %s', async (clean, code) => {
+    using directory = temporaryDirectory();
+    await using running = start([directory.path], { script: FAKE, env: { FAKE_START: '1', FAKE_CLEAN: clean } });
+    await running.until('it starts');
+    running.child.kill('SIGTERM');
+    const { code: exitCode, stdout, stderr } = await running.finished;
+    expect(exitCode).toBe(code);
+    // Not as a start that failed.
+    expect(stderr).toBe('');
+    expect(stdout).toMatch(/"level":"warn".*The connection was broken off/);
+    expect(stdout).not.toContain('the supervisor runs');
+    expect(existsSync(join(directory.path, 'supervisor.json'))).toBe(false);
+  });
+
+  it.each([
+    ['1', 0],
+    ['0', 1],
   ])(
     'record that cannot be removed - is a warning, and the exit code stays the drain’s, clean %s',
     async (clean, code) => {

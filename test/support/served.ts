@@ -51,12 +51,18 @@ export class ServedDir implements AsyncDisposable {
     return join(this.dir.path, name);
   }
 
-  /** Resolves when it serves. */
-  async start(): Promise<void> {
+  /** Begins a process, and does not wait for it. */
+  launch(): Running {
     // For agents whose messages bring no metadata.
     const env = { GATE: this.path('gate'), LOG: this.path('log') };
     this.running = start(['serve', '-c', this.#file], { cwd: this.dir.path, env });
-    const output = await this.running.until('the supervisor runs');
+    return this.running;
+  }
+
+  /** Resolves when it serves. */
+  async start(): Promise<void> {
+    this.launch();
+    const output = await this.process.until('the supervisor runs');
     const line = output.split('\n').find((text) => text.includes('the supervisor runs')) ?? '';
     const [url] = (JSON.parse(line) as { urls: string[] }).urls;
     if (url === undefined) throw new Error(`no URL in ${line}`);

@@ -1,6 +1,6 @@
 /** Owns a supervisor that runs inside a command: with the data directory's lock and the control socket around it. */
 import type { Logger } from 'pino';
-import type { OrreryError } from '../../protocol/index.ts';
+import { type OrreryError, codeOf } from '../../protocol/index.ts';
 import type { DrainReport, Supervisor } from '../api.ts';
 import type { ResolvedConfig } from '../config/index.ts';
 import { type ControlServer, startControl } from '../ops/control.ts';
@@ -20,6 +20,8 @@ export interface HostOptions {
   /** Reads the configuration again. Default: it cannot be read again. */
   readonly load?: () => Promise<ResolvedConfig>;
   readonly create?: CreateSupervisor;
+  /** Drains the supervisor when it is aborted, also while it starts. Default: nobody asks for that. */
+  readonly signal?: AbortSignal;
 }
 
 export interface Host {
@@ -40,12 +42,13 @@ export const createRealSupervisor: CreateSupervisor = async (config, o) => {
 
 /**
  * Locks the data directory, creates and starts a supervisor and opens its control socket. Rejects with
- * `ORRERY_DATA_DIR_IN_USE` and with what the supervisor's start rejects with; nothing is left running then.
+ * `ORRERY_DATA_DIR_IN_USE` and with what the supervisor's start rejects with; nothing is left running then. One that was drained while it
+ * started is no error: its host is resolved to all the same, whose `ended` tells the rest.
  */
 export async function startHost(
   config: ResolvedConfig,
   log: Logger,
-  { load, create = createRealSupervisor }: HostOptions = {},
+  { load, create = createRealSupervisor, signal }: HostOptions = {},
 ): Promise<Host> {
   const lock = await lockDataDir(config.dataDir, VERSION, log);
   let supervisor: Supervisor | undefined;
@@ -63,11 +66,24 @@ export async function startHost(
     const created = await create(config, { log, onFatal: ended.reject, ...(load === undefined ? {} : { load }) });
     supervisor = created;
     // Idempotent: everybody gets the first one's report, whoever asked for the drain.
-    const stop = (o: { readonly timeoutMs?: number } = {}): Promise<DrainReport> => created.drain(o);
+    let isStopping = false;
+    const stop = (o: { readonly timeoutMs?: number } = {}): Promise<DrainReport> => {
+      isStopping = true;
+      return created.drain(o);
+    };
     created.drained().then(ended.resolve, ended.reject);
+    // Its outcome is told by `ended`.
+    const drain = (): void => void stop().catch(() => undefined);
+    signal?.addEventListener('abort', drain, { once: true });
+    if (signal?.aborted) drain();
     control = await startControl({ supervisor: created, drain: stop, log }, config.dataDir);
     lock.announce(control.socket);
-    await created.start();
+    await created.start().catch((error: unknown) => {
+      if (!isStopping) throw error;
+      // Mostly it says no more than that, or that a connection was broken off for it.
+      if (codeOf(error) !== 'ORRERY_CLOSED')
+        log.warn({ err: error }, 'the start ended with an error while it was stopped');
+    });
     return { supervisor: created, ended: ended.promise, stop, close };
   } catch (error) {
     await close();

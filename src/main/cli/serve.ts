@@ -42,7 +42,9 @@ export async function serve(options: ServeOptions, create?: CreateSupervisor): P
   // Found once: while its file is being replaced, another one further up must not be taken for it.
   const found = config.file === undefined ? {} : { file: config.file };
   const load = (): Promise<ResolvedConfig> => loadConfig({ ...loadOptions(options), ...found, again: true });
-  const starting = startHost(config, log, { load, ...(create === undefined ? {} : { create }) });
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const starting = startHost(config, log, { load, signal, ...(create === undefined ? {} : { create }) });
   const timeoutMs = config.shutdown.timeoutMs;
   onSignals(log, isatty(0) || isatty(1) || isatty(2), {
     reload: () => {
@@ -51,16 +53,14 @@ export async function serve(options: ServeOptions, create?: CreateSupervisor): P
     },
     stop: () => {
       endAfter(log, timeoutMs);
-      // A signal that comes during the start waits for its end; the watchdog bounds that too.
-      void starting.then(
-        (host) => host.stop({ timeoutMs }),
-        () => undefined, // told below
-      );
+      stopping.abort();
     },
   });
   const host = await starting;
-  if (options.watch === true) await watchSources(host, config, log);
-  announce(host, config, log);
+  if (host.supervisor.status().state === 'running') {
+    if (options.watch === true) await watchSources(host, config, log);
+    announce(host, config, log);
+  }
   const report = await host.ended.catch((error: unknown) => {
     log.fatal({ err: error }, 'only a new process helps; this one ends');
     process.exit(1);
