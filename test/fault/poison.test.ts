@@ -139,6 +139,25 @@ describe('a turn that ends its thread among innocent ones', () => {
   );
 });
 
+describe('a stop', () => {
+  test.each(['sqlite', 'memory'] as const)(
+    'quarantine - leaves to the next start whom it takes the slot from, and gives nobody up for that: sessions in %s',
+    async (store) => {
+      await using host = await hostOf({ delivery: { maxAttempts: 1 }, sessions: { store } });
+      const guilty = gated(host, 'culprit', 'later', 'guilty', 'fuse');
+      await begun(host, 1);
+      const held = [host.outcome('one', 'hold', 'a'), host.outcome('two', 'hold', 'b')];
+      await begun(host, 3);
+      host.open('fuse');
+      await eventually('one of them is tried', () => host.status.quarantine.runs > 0);
+      await host.supervisor.close();
+      for (const outcome of [guilty, ...held]) expect(await outcome).toMatchObject({ code: 'ORRERY_INTERRUPTED' });
+      expect(host.status.messages).toMatchObject({ dead: 0, pending: 3 });
+      expect(balance(host.status)).toEqual(BALANCED);
+    },
+  );
+});
+
 describe('an agent that ends its thread with whatever it is told', () => {
   test('poison - is quarantined, then stopped: its mailbox answers at once, and its neighbours are never charged', async () => {
     // Too slowly for the intensity: it is the row of them that counts.
@@ -203,7 +222,8 @@ describe('a thread that ends of no turn', () => {
 });
 
 describe('the slot for trials', () => {
-  test('quarantine - has a thread while it is asked for, and none when nobody was tried for a while', async () => {
+  /** A pool with nothing but the slots for trials of one dedicated agent. */
+  function trialSlots(): { readonly slots: QuarantineSlots; readonly pool: Pool } & Disposable {
     const dir = temporaryDirectory();
     const config = resolveConfig({ agents: AGENTS, defaultAgent: 'one', dataDir: dir.path }, { dir: dir.path });
     const log = pino({ enabled: false });
@@ -226,6 +246,12 @@ describe('the slot for trials', () => {
     const shared = config.agents['one'] as ResolvedAgent;
     const agent: ResolvedAgent = { ...shared, isolation: 'dedicated', limits: { maxHeapMb: MAX_HEAP_MB } };
     slots = new QuarantineSlots({ pool, log, maxHeapMb: undefined, find: () => ({ agent, number: 1 }), idleMs: 1 });
+    return { slots, pool, [Symbol.dispose]: () => dir[Symbol.dispose]() };
+  }
+
+  test('quarantine - has a thread while it is asked for, and none when nobody was tried for a while', async () => {
+    using parts = trialSlots();
+    const { slots, pool } = parts;
     const opened = async (): Promise<number | undefined> => {
       const { host, runtime } = await slots.open({ runtime: 'one', place: 'thread' });
       expect(runtime).toBe('one#quarantine');
@@ -243,6 +269,16 @@ describe('the slot for trials', () => {
     expect(await opened()).not.toBe(first);
     slots.close();
     await pool.close();
-    dir[Symbol.dispose]();
+  });
+
+  test('quarantine - that does not come up because the host stops is told as that, and not as its end', async () => {
+    using parts = trialSlots();
+    const { slots, pool } = parts;
+    const opened = slots.open({ runtime: 'one', place: 'thread' });
+    opened.catch(() => undefined);
+    await eventually('it is coming up', () => pool.slots[0]?.state.status === 'starting');
+    slots.close();
+    await pool.close();
+    await expect(opened).rejects.toMatchObject({ code: 'ORRERY_DRAINING' });
   });
 });

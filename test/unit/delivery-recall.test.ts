@@ -228,6 +228,20 @@ describe('a delivery that has no way to another attempt', () => {
     expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
   });
 
+  test('quarantine - is left as it is when its trial finds no slot because the host stops', async () => {
+    // Nobody can be asked, and there is one try.
+    const d = new DeliveryUnderTest({ maxAttempts: 1 });
+    for (const text of ['one', 'two']) await d.send(text, text);
+    await tick();
+    d.quarantine.closed = new OrreryError('ORRERY_DRAINING', 'The supervisor stops');
+    await d.crash(d.slot, TELLING);
+    await tick();
+    expect(d.account.snapshot()).toMatchObject({ dead: 0, pending: 2 });
+    d.engine.abandon(new OrreryError('ORRERY_INTERRUPTED', 'stop'));
+    await tick();
+    expect(d.account.snapshot()).toMatchObject({ deadBy: { shutdown: 2 }, pending: 0 });
+  });
+
   test('recall - is answered when its trial finds no slot, and had committed', async () => {
     const { d, store } = underTest();
     const ids = [(await d.send('one', 'alice')).id, (await d.send('two', 'bob')).id];

@@ -121,6 +121,8 @@ export class Attempts {
    * of its own begins with a file.
    */
   unopened(delivery: Delivery, error: OrreryError): void {
+    // The host stops: it is left to the next process, or given up for the stop.
+    if (error.code === 'ORRERY_DRAINING') return;
     const { journal, maxAttempts, place } = this.#options;
     const wire = toWire(error);
     if (!this.#isDiskClosed) {

@@ -54,8 +54,16 @@ export class QuarantineSlots {
     this.#options = options;
   }
 
-  /** Brings the slot up with the agent. Rejects with what the agent's start threw, or with the slot's end. */
-  async open({ runtime, place }: TrialRequest): Promise<Trial> {
+  /** Brings the slot up with the agent. Rejects with what the agent's start threw, or with the slot's end; once closed, with `ORRERY_DRAINING` whatever it was. */
+  async open(request: TrialRequest): Promise<Trial> {
+    try {
+      return await this.#open(request);
+    } catch (error) {
+      throw this.#closed ? draining() : error;
+    }
+  }
+
+  async #open({ runtime, place }: TrialRequest): Promise<Trial> {
     clearTimeout(this.#idle);
     const tried = this.#options.find(runtime);
     if (!tried) throw new OrreryError('ORRERY_INTERNAL', `There is no runtime ${runtime}`);
@@ -120,7 +128,7 @@ export class QuarantineSlots {
   }
 
   async #up(slot: Slot): Promise<void> {
-    if (this.#closed) throw new OrreryError('ORRERY_DRAINING', 'The supervisor stops');
+    if (this.#closed) throw draining();
     // One that is on its way out is waited for: only an exited slot can begin a generation.
     if (slot.state.status === 'draining') await slot.ended;
     this.#coming = Promise.withResolvers();
@@ -162,4 +170,8 @@ export class QuarantineSlots {
     await slot.stop(STOP_MS);
     await this.#options.pool.rest(slot);
   }
+}
+
+function draining(): OrreryError {
+  return new OrreryError('ORRERY_DRAINING', 'The supervisor stops');
 }
