@@ -106,7 +106,8 @@ export const CALL_TIMEOUT_MS: Readonly<Record<keyof AgentHostContract, number>> 
   history: 10_000,
   clearSession: 10_000,
   listSessions: 10_000,
-  commitsOf: 10_000,
+  // A thread that hangs must leave time to ask another one, which is then the freest.
+  commitsOf: 3_000,
   // Whoever calls it kills the slot at a time of its own.
   stop: Infinity,
 };

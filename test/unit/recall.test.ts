@@ -2,7 +2,10 @@
 import { pino } from 'pino';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { MAX_LOOK_MS, MAX_TOGETHER, Recall } from '../../src/main/delivery/recall.ts';
-import { OrreryError, type Reply } from '../../src/protocol/index.ts';
+import type { Pool } from '../../src/main/pool/index.ts';
+import type { HostedAgents } from '../../src/main/wiring/agents.ts';
+import { HostedSessions } from '../../src/main/wiring/sessions.ts';
+import { CALL_TIMEOUT_MS, OrreryError, type Reply } from '../../src/protocol/index.ts';
 import { replyOf } from '../support/delivery.ts';
 
 const NO_THREAD = new OrreryError('ORRERY_SLOT_NOT_READY', 'No thread is up');
@@ -138,3 +141,34 @@ describe('a question for commits', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 });
+
+describe('a question for commits that is put to a thread', () => {
+  test('recall - is put to another one in time when the first hangs', async () => {
+    const stuck = thread(() => afterDeadline('commitsOf'));
+    const idle = thread((ids) => Promise.resolve(ids.map((id) => [id, replyOf(`had ${id}`)] as const)));
+    const pool = { slots: [stuck, idle] } as unknown as Pool;
+    const sessions = new HostedSessions({} as HostedAgents, pool, 'sqlite');
+    const recall = new Recall({ look: (ids) => sessions.committed(ids), log: pino({ enabled: false }) });
+    const found = recall.find('one', LIVE);
+    // As the heartbeat has it after a second or two.
+    await vi.advanceTimersByTimeAsync(2_000);
+    stuck.state.status = 'unresponsive';
+    await vi.advanceTimersByTimeAsync(MAX_LOOK_MS);
+    expect(await texts([found])).toEqual(['had one']);
+  });
+});
+
+type CommitsOf = (ids: readonly string[]) => Promise<readonly (readonly [string, Reply])[]>;
+
+/** As much of a slot as is asked of one. */
+function thread(commitsOf: CommitsOf): { readonly state: { status: string } } {
+  const slot = { state: { status: 'ready' }, quarantine: false, pulse: { running: 0 }, utilization: 0 };
+  return { ...slot, remote: { host: { commitsOf } } } as { readonly state: { status: string } };
+}
+
+/** As a call to a thread that does not come back. */
+function afterDeadline(method: 'commitsOf'): Promise<never> {
+  return new Promise((_, reject) => {
+    setTimeout(() => reject(new OrreryError('ORRERY_CALL_DEADLINE', 'No answer in time')), CALL_TIMEOUT_MS[method]);
+  });
+}

@@ -35,7 +35,7 @@ afterEach(() => {
 });
 
 /** An engine whose journal has deliveries of an earlier process. */
-function recovering(left: readonly PendingDelivery[], look: Look = () => Promise.resolve(new Map())): Recovering {
+function recovering(left: Iterable<PendingDelivery>, look: Look = () => Promise.resolve(new Map())): Recovering {
   const d = new DeliveryUnderTest({ look });
   const marked: string[] = [];
   const host = { isStopping: false };
@@ -196,6 +196,25 @@ describe('what an earlier process left', () => {
     await tick();
     expect(d.origin.heard).toEqual([]);
     expect(d.slot.begun).toEqual([]);
+    expect(d.account.snapshot()).toMatchObject({ recovered: 0, dead: 0, pending: 0 });
+  });
+
+  test('recovery - reads no more of what was left once the host stops', async () => {
+    const held = Promise.withResolvers<never>();
+    let read = 0;
+    function* left(): Generator<PendingDelivery> {
+      for (let i = 0; i < 1_000; i++) {
+        read += 1;
+        yield pending(`${i}`, { acceptedAt: 0 });
+      }
+    }
+    const { d, recovery, host } = recovering(left(), () => held.promise);
+    const recovered = recovery.recover();
+    await tick();
+    host.isStopping = true;
+    held.reject(NO_THREAD);
+    await recovered;
+    expect(read).toBeLessThan(300);
     expect(d.account.snapshot()).toMatchObject({ recovered: 0, dead: 0, pending: 0 });
   });
 
