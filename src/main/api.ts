@@ -184,7 +184,10 @@ export interface Sessions {
 }
 
 export interface Supervisor extends AsyncDisposable {
-  /** Starts agents, then channels. Rejects with a configuration code when a channel cannot bind; agents that fail are retried. */
+  /**
+   * Starts agents, then channels. Rejects with a configuration code when a channel cannot bind, and with `ORRERY_CLOSED` when it is drained or closed
+   * meanwhile; agents that fail are retried.
+   */
   start(): Promise<void>;
   status(): Status;
   readiness(): Readiness;

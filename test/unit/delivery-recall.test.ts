@@ -212,6 +212,33 @@ describe('a delivery that has no way to another attempt', () => {
     expect(d.engine.sessions).toBe(0);
   });
 
+  test('recall - a cancel of one leaves alone what is asked for together with it', async () => {
+    const { d, store } = underTest();
+    const ids: string[] = [];
+    for (const text of ['one', 'two', 'three', 'tried']) ids.push((await d.send(text, text)).id);
+    await tick();
+    const [one = '', two = '', three = ''] = ids;
+    for (const id of [one, two]) store.replies.set(id, replyOf('committed'));
+    const held = Promise.withResolvers<void>();
+    store.held = held.promise;
+    await d.crash(d.slot, TELLING);
+    d.engine.roster.dead('a', toWire(new OrreryError('ORRERY_AGENT_ESCALATED', 'given up')));
+    await tick();
+    expect(d.engine.cancel(one)).toBe(true);
+    held.resolve();
+    await tick();
+    await d.reply('tried');
+    expect(store.asked).toHaveLength(1);
+    expect(d.letters.list().map(({ id, reason }) => [id, reason])).toEqual(
+      expect.arrayContaining([
+        [one, 'cancelled'],
+        [three, 'agent-stopped'],
+      ]),
+    );
+    expect(d.origin.heard.toSorted()).toEqual(['ORRERY_AGENT_ESCALATED', 'ORRERY_CANCELLED', 'committed', 'tried']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 2, pending: 0 });
+  });
+
   test('recall - is answered when its agent is stopped, and a turn that it was offered to had committed with it', async () => {
     const { d, store } = underTest();
     const ids = [(await d.send('one')).id];
