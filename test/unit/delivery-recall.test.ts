@@ -212,6 +212,35 @@ describe('a delivery that has no way to another attempt', () => {
     expect(d.engine.sessions).toBe(0);
   });
 
+  test('recall - goes on when its agent is taken away meanwhile, and whoever comes again with its id is in flight', async () => {
+    const { d, store } = underTest();
+    const held = Promise.withResolvers<void>();
+    store.held = held.promise;
+    const again = { id: 'same' };
+    const { id } = await d.send('one', 'alice', again);
+    await tick();
+    store.replies.set(id, replyOf('committed'));
+    await d.crash(d.slot, TELLING);
+    d.engine.roster.dead('a', toWire(new OrreryError('ORRERY_AGENT_STOPPED', 'taken out of the configuration')));
+    expect(d.engine.isBusy('a')).toBe(true);
+    expect(await d.send('one', 'alice', again)).toMatchObject({
+      id,
+      status: 'duplicate',
+      state: 'pending',
+    });
+    await d.send('two');
+    held.resolve();
+    await tick();
+    expect(d.origin.heard).toEqual(['committed', 'ORRERY_AGENT_STOPPED']);
+    expect(await d.send('one', 'alice', again)).toMatchObject({
+      id,
+      status: 'duplicate',
+      state: 'answered',
+    });
+    expect(d.engine.isBusy('a')).toBe(false);
+    expect(d.account.snapshot()).toMatchObject({ answered: 1, dead: 1, pending: 0 });
+  });
+
   test('recall - a cancel of one leaves alone what is asked for together with it', async () => {
     const { d, store } = underTest();
     const ids: string[] = [];

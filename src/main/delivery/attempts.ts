@@ -121,11 +121,10 @@ export class Attempts {
    * of its own begins with a file.
    */
   unopened(delivery: Delivery, error: OrreryError): void {
-    // The host stops: it is left to the next process, or given up for the stop.
-    if (error.code === 'ORRERY_DRAINING') return;
     const { journal, maxAttempts, place } = this.#options;
     const wire = toWire(error);
-    if (!this.#isDiskClosed) {
+    // A host that stops leaves it to the next process, or gives it up for the stop.
+    if (!this.#isDiskClosed && error.code !== 'ORRERY_DRAINING') {
       delivery.unopened += 1;
       // Or it has not come to know it.
       journal.check?.();
