@@ -157,6 +157,20 @@ describe('a turn that ended its slot and has no attempt left', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 
+  test('recall - that is closed gives nobody up', async () => {
+    const { d, store } = underTest();
+    const held = Promise.withResolvers<void>();
+    store.held = held.promise;
+    const { id } = await d.send('one');
+    await tick();
+    await d.crash(d.slot, TELLING);
+    d.engine.close();
+    held.resolve();
+    await tick();
+    expect(d.letters.get(id)).toBeUndefined();
+    expect(d.account.snapshot()).toMatchObject({ dead: 0, pending: 1 });
+  });
+
   test('recall - holds its session for ten seconds also where each look takes long', async () => {
     vi.useFakeTimers({ toFake: [...FAKED] });
     const { d, store } = underTest();

@@ -103,7 +103,7 @@ export class Attempts {
     if (!recall) return end();
     const isOver = (): boolean => lead.over || lead.mailbox.active !== lead;
     void recall.find(lead.id, { isOver }).then((reply) => {
-      if (isOver()) return;
+      if (recall.closed || isOver()) return;
       if (!reply) return end();
       quiet(lead);
       turns.found(lead, reply);

@@ -44,9 +44,14 @@ export class Recall {
     this.#options = options;
   }
 
+  /** Nothing follows of an answer any more: the host has stopped, and what was asked for is the next process's. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
   /**
-   * Resolves to the reply of a delivery that had committed. Undefined where it had not, and also where nobody could look in time, whoever asked was over when nobody could, or this was
-   * closed: whoever asks looks first whether it is over itself. A look that began in time is waited for. Never rejects.
+   * Resolves to the reply of a delivery that had committed. Undefined where it had not, and also where nobody could look in time, where whoever asked was over before somebody could, and
+   * where this was closed: whoever asks looks at these two first. A look that began in time is waited for. Never rejects.
    */
   find(id: DeliveryId, { isOver, until = performance.now() + MAX_LOOK_MS }: RecallBounds): Promise<Reply | undefined> {
     if (this.#closed) return Promise.resolve(undefined);
