@@ -12,6 +12,7 @@ import {
   readGate,
   registerBenchReport,
 } from './bench-report.ts';
+import { endNow, watchThreads } from './end.ts';
 import { type JsonOption, addJsonOption, benchNumber, collect } from './options.ts';
 import { Exit, printJson, printLine, printTable } from './output.ts';
 
@@ -78,6 +79,7 @@ export function registerBench(program: Command): void {
 }
 
 async function bench(suite: string, options: BenchCommandOptions): Promise<void> {
+  watchThreads();
   const [{ runBench }, { progressView }, { createLogger }] = await Promise.all([
     import('../bench/index.ts'),
     import('./bench-progress.ts'),
@@ -89,7 +91,7 @@ async function bench(suite: string, options: BenchCommandOptions): Promise<void>
   let dir = options.out;
   const onSignal = (): void => {
     // The results are whole at any moment: a second signal may end it at once.
-    if (stop.signal.aborted) process.exit(1);
+    if (stop.signal.aborted) endNow(1);
     process.stderr.write('Finishing what is under way; a second Ctrl-C ends at once. ' + resumeHint(dir));
     stop.abort();
   };

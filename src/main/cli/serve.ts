@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import type { Logger } from 'pino';
 import type { Status } from '../api.ts';
 import type { ResolvedConfig } from '../config/index.ts';
+import { endClosed, endNow, watchThreads } from './end.ts';
 import type { CreateSupervisor, Host } from './host.ts';
 import { type ConfigOptions, addConfigOptions, loadOptions } from './options.ts';
 import { duration, printLine } from './output.ts';
@@ -30,6 +31,7 @@ export interface ServeOptions extends ConfigOptions {
 
 /** Runs until it is drained, then ends the process: 0 when clean, 1 when cut off. Rejects only before it runs. */
 export async function serve(options: ServeOptions, create?: CreateSupervisor): Promise<void> {
+  watchThreads();
   const [{ loadConfig }, { createLogger }, { startHost }] = await Promise.all([
     import('../config/index.ts'),
     import('../../lib/log.ts'),
@@ -63,20 +65,20 @@ export async function serve(options: ServeOptions, create?: CreateSupervisor): P
   }
   const report = await host.ended.catch((error: unknown) => {
     log.fatal({ err: error }, 'only a new process helps; this one ends');
-    process.exit(1);
+    endNow(1);
   });
   await host.close();
   const text = report.clean ? 'drained' : 'cut off at the shutdown deadline';
   if (isatty(1)) printLine(`Orrery was ${text} after ${duration(report.durationMs)}.`);
   // Whatever handle an agent's library left open must not keep the process.
-  process.exit(report.clean ? 0 : 1);
+  await endClosed(report.clean ? 0 : 1);
 }
 
 /** Logs and ends: after an error that nobody caught, no promise of the host can be relied on. Lines are written at once. */
 export function endOnUnexpected(log: Logger): void {
   const end = (message: string) => (error: unknown) => {
     log.fatal({ err: error }, message);
-    process.exit(1);
+    endNow(1);
   };
   process.on('uncaughtException', end('an error was not caught; the process ends'));
   process.on('unhandledRejection', end('a rejection was not handled; the process ends'));
@@ -91,14 +93,14 @@ function onSignals(log: Logger, hadTerminal: boolean, o: { reload: () => void; s
       return o.reload();
     }
     // As it ends any program. Nothing can be logged any more, so that no drain could come to its end; what is unfinished is in the journal.
-    process.exit(HANG_UP_CODE);
+    endNow(HANG_UP_CODE);
   });
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       signals++;
       if (signals > 1) {
         log.warn({ signal }, 'a second signal: the process ends at once');
-        process.exit(1);
+        endNow(1);
       }
       log.info({ signal }, 'draining; a second signal ends the process at once');
       o.stop();
@@ -123,7 +125,7 @@ async function watchSources({ supervisor }: Host, { file }: ResolvedConfig, log:
 function endAfter(log: Logger, timeoutMs: number): void {
   setTimeout(() => {
     log.fatal({ timeoutMs }, 'the shutdown did not end at its deadline; the process ends');
-    process.exit(1);
+    endNow(1);
   }, timeoutMs + WATCHDOG_EXTRA_MS).unref();
 }
 
