@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -261,6 +261,23 @@ describe('orrery serve', () => {
     expect(stdout.match(/"level":"warn".*could not be removed/g)).toHaveLength(2);
     expect(code).toBe(0);
   });
+
+  it.runIf(process.getuid?.() === 0)(
+    'data directory that another user ran in - is a wrong configuration that names the directory, without a stack',
+    async () => {
+      using directory = temporaryDirectory();
+      const { path } = directory;
+      // What a host of root's leaves when it is killed.
+      mkdirSync(join(path, 'control'), { mode: 0o700 });
+      writeFileSync(join(path, 'control', 'supervisor.sock'), '');
+      chownSync(path, NOBODY, NOBODY);
+      const node = ['--import', `data:text/javascript,process.setuid(${NOBODY})`];
+      const { code, stderr } = await run(['serve', '--data-dir', path], { cwd: path, node });
+      expect(stderr).toContain(`expected a directory that can be written to, got ${path}`);
+      expect(stderr).not.toContain('    at ');
+      expect(code).toBe(2);
+    },
+  );
 
   it('second signal - exits at once with 1 while the drain hangs', async () => {
     using directory = temporaryDirectory();

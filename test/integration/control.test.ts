@@ -213,6 +213,24 @@ describe('data directory', () => {
   });
 
   it.runIf(existsSync('/proc/self/stat'))(
+    'lock file that was removed under a supervisor - does not let a second one in while it lives',
+    async () => {
+      using directory = temporaryDirectory();
+      const holder = start([directory.path], { script: HOLD });
+      await holder.until('got ');
+      rmSync(join(directory.path, 'supervisor.lock'));
+      await expect(lockDataDir(directory.path, '0.0.0')).rejects.toMatchObject({
+        code: 'ORRERY_DATA_DIR_IN_USE',
+        details: { pid: holder.child.pid },
+      });
+      expect(readRecord(directory.path)?.pid).toBe(holder.child.pid);
+      holder.child.kill('SIGKILL');
+      await holder.finished;
+      (await lockDataDir(directory.path, '0.0.0')).release();
+    },
+  );
+
+  it.runIf(existsSync('/proc/self/stat'))(
     'record - is not believed when its pid is by now another process',
     async () => {
       using directory = temporaryDirectory();

@@ -10,6 +10,7 @@ import type { Logger } from 'pino';
 import { ERRORS, OrreryError, type WireError, asOrreryError, messageOf, toWire } from '../../protocol/index.ts';
 import type { DrainReport, Supervisor } from '../api.ts';
 import { type ChatLine, type ChatRequest, type DrainRequest, MAX_SOCKET_PATH_BYTES } from './control-protocol.ts';
+import { unusable } from './lock.ts';
 
 /** A chat message may be as long as any other; intake judges it. This bounds what is read before. */
 const MAX_BODY_BYTES = 16 * 1_048_576;
@@ -72,8 +73,12 @@ async function placeSocket(dataDir: string): Promise<{ readonly directory: strin
     const directory = await mkdtemp(join(tmpdir(), 'orrery-')); // mode 0700
     return { directory, socket: join(directory, name) };
   }
-  await rm(near, { recursive: true, force: true });
-  await mkdir(near, { mode: 0o700 });
+  try {
+    await rm(near, { recursive: true, force: true });
+    await mkdir(near, { mode: 0o700 });
+  } catch (error) {
+    throw unusable(dataDir, error);
+  }
   return { directory: near, socket: join(near, name) };
 }
 

@@ -3,7 +3,8 @@
  *
  * The lock is SQLite's exclusive lock on an empty database, which is a lock of the operating system: of two that start at
  * the same instant exactly one gets it, and the kernel takes it back from a process that was killed. So there is no stale
- * lock to judge by pids, and no window between judging one and taking it over. The record may be stale; the lock decides.
+ * lock to judge by pids, and no window between judging one and taking it over. The record may be stale; the lock decides. Only where somebody
+ * removed the lock's file under a supervisor does the record: it names a process that lives, and whose lock is on a file that is gone.
  */
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -55,6 +56,10 @@ export async function lockDataDir(dataDir: string, version: string, log?: Logger
     database.close();
     if (isBusy(error)) throw await inUse(dataDir);
     throw unusable(dataDir, error);
+  }
+  if (await isHeldElsewhere(dataDir)) {
+    database.close();
+    throw await inUse(dataDir);
   }
   try {
     return held(dataDir, database, version, log);
@@ -130,6 +135,23 @@ function openLock(dataDir: string): DatabaseSync {
   }
 }
 
+/** Who gives the directory back removes its record before its lock, and one that is being killed may be there for a moment longer than its lock. */
+async function isHeldElsewhere(dataDir: string): Promise<boolean> {
+  const deadline = Date.now() + RECORD_WAIT_MS;
+  while (namesAnother(readRecord(dataDir))) {
+    if (Date.now() >= deadline) return true;
+    await sleep(RECORD_LOOK_MS);
+  }
+  return false;
+}
+
+/** Without its start a number may be anybody's by now, and then the lock alone decides. */
+function namesAnother(record: SupervisorRecord | undefined): boolean {
+  if (record?.processStart === undefined || record.pid === process.pid) return false;
+  const stat = processStat(record.pid);
+  return stat?.start === record.processStart && stat.state !== 'Z' && stat.state !== 'X';
+}
+
 async function inUse(dataDir: string): Promise<OrreryError> {
   const deadline = Date.now() + RECORD_WAIT_MS;
   let record = readRecord(dataDir);
@@ -143,7 +165,8 @@ async function inUse(dataDir: string): Promise<OrreryError> {
   });
 }
 
-function unusable(dataDir: string, error: unknown): OrreryError {
+/** Says in ours why a data directory, or what lies in it, cannot be used. */
+export function unusable(dataDir: string, error: unknown): OrreryError {
   if (error instanceof OrreryError) return error;
   // No fault of the configuration: whoever starts the host again finds that it goes once there is room.
   if (isFull(error)) {
