@@ -1,6 +1,6 @@
 /** What becomes of replies whose channel is down, and of those that a stop finds unsent. */
 import { describe, expect, test } from 'vitest';
-import { MemoryJournal } from '../../src/main/delivery/index.ts';
+import { MemoryJournal, type PendingDelivery } from '../../src/main/delivery/index.ts';
 import type { Origin } from '../../src/main/delivery/origin.ts';
 import { OrreryError } from '../../src/protocol/index.ts';
 import { inbound } from '../support/channels.ts';
@@ -53,6 +53,14 @@ async function send(d: DeliveryUnderTest, channel: Channel, content: string, ses
   return answer.id;
 }
 
+/** What an earlier process left. */
+function left(content: string): PendingDelivery {
+  const namespace = `memory:${content}`;
+  const message = { role: 'user', content } as const;
+  const facts = { attempts: 0, crashes: 0, replays: 0, acceptedAt: 0, state: { status: 'accepted' } } as const;
+  return { id: `old-${content}`, agent: 'a', namespace, inbound: inbound({ namespace, message }), ...facts };
+}
+
 describe('a channel that is down', () => {
   test('outbox - holds its replies and errors until it is open again, in order, however often it is tried', async () => {
     const d = new DeliveryUnderTest({ maxSends: 1 });
@@ -98,6 +106,20 @@ describe('a channel that is down', () => {
     await tick();
     expect(channel.heard).toEqual(['one', 'two']);
     expect(d.account.snapshot()).toMatchObject({ answered: 3, dead: 1, pending: 0 });
+  });
+
+  test('outbox - tells every sender of an error that a start found, however many of them wait for the channel to open', async () => {
+    const d = new DeliveryUnderTest({ maxHeld: 1 });
+    const channel = new Channel();
+    channel.close();
+    const expired = new OrreryError('ORRERY_EXPIRED', 'too old');
+    for (const content of ['one', 'two', 'three']) d.engine.bury(left(content), channel, 'expired', expired);
+    await tick();
+    channel.open();
+    await d.engine.idle();
+    await eventually('all were told', () => channel.heard.length === 3);
+    expect(d.account.snapshot()).toMatchObject({ dead: 3, pending: 0 });
+    expect(channel.book.held).toBe(0);
   });
 
   test('outbox - tries again what a channel did not reach that has not noticed yet, and takes none of it for a refusal', async () => {

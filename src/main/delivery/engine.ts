@@ -163,6 +163,7 @@ export class DeliveryEngine {
     const { agent, inbound, attempts } = pending;
     const delivery = this.#admit(pending, this.mailbox(agent, inbound.namespace), origin);
     delivery.attempts = attempts;
+    delivery.adopted = true;
     this.#ledger.die(delivery, reason, toWire(error));
   }
 
