@@ -129,7 +129,8 @@ export function databaseError(error: unknown, { what, file }: Pick<DatabaseOptio
   switch (unreadable ? CORRUPT : primaryCode(error)) {
     case CORRUPT:
     case NOTADB: {
-      const hint = 'Stop the supervisor, move the file away or put a copy of it back, and start again.';
+      const hint =
+        'Stop the supervisor, move the file away with its -wal and -shm, put a copy back where there is one, and start again.';
       return unusable(`The ${what} ${file} is damaged, or is no SQLite database`, { ...options, hint });
     }
     case READONLY:

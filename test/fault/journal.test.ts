@@ -1,9 +1,12 @@
 /** Kills processes that append, with SIGKILL and wherever they are: what they were acked is in the file. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { renameSync, rmSync } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
-import { all, journalFile, openJournal } from '../support/journal.ts';
+import { admission, all, idOf, journalFile, openJournal } from '../support/journal.ts';
+import type { SqliteJournal } from '../../src/main/delivery/sqlite-journal/sqlite-journal.ts';
+import { eventually } from '../support/host.ts';
 import { loggedIn } from '../support/journal-file.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 
@@ -63,3 +66,49 @@ test('journal - what was acked before a SIGKILL is in the file, under one id, wh
   expect(new Set(ids).size).toBe(ids.length);
   expect(acked.filter((id) => !ids.includes(id))).toEqual([]);
 });
+
+test.each(['', '-wal'])(
+  'journal - takes no messages while its file %s is not where it was opened, says so, and goes on once that is back',
+  async (suffix) => {
+    using directory = temporaryDirectory();
+    const journal = await openJournal(directory.path);
+    const accepted = (await journal.append([admission()])).map(idOf);
+    const file = `${journalFile(directory.path)}${suffix}`;
+    renameSync(file, `${file}.away`);
+    await expect(refused(journal)).resolves.toMatchObject({
+      code: 'ORRERY_JOURNAL_FAILED',
+      message: expect.stringContaining(`${file} was removed or replaced while it was open`),
+    });
+    expect(journal.health.status).toBe('failed');
+    renameSync(`${file}.away`, file);
+    await eventually('it takes messages again', () => journal.health.status === 'ok');
+    accepted.push(...(await journal.append([admission()])).map(idOf));
+    await journal.close();
+    const next = await openJournal(directory.path);
+    expect((await all(next.recover())).map(({ id }) => id)).toEqual(expect.arrayContaining(accepted));
+    await next.close();
+  },
+);
+
+test('journal - whose file was removed for good takes no messages, also where another one is there now', async () => {
+  using directory = temporaryDirectory();
+  const journal = await openJournal(directory.path);
+  const file = journalFile(directory.path);
+  for (const suffix of ['', '-wal', '-shm']) rmSync(`${file}${suffix}`);
+  await expect(refused(journal)).resolves.toMatchObject({ code: 'ORRERY_JOURNAL_FAILED' });
+  const other = await openJournal(directory.path);
+  await expect(journal.append([admission()])).rejects.toMatchObject({ code: 'ORRERY_JOURNAL_FAILED' });
+  await other.close();
+  await journal.close();
+});
+
+/** Resolves with the first refusal of a message: a look may be some time after the removal. */
+async function refused(journal: SqliteJournal): Promise<unknown> {
+  for (;;) {
+    try {
+      await journal.append([admission()]);
+    } catch (error) {
+      return error;
+    }
+  }
+}

@@ -6,6 +6,7 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import { OrreryError, type WireError, fromWire, toWire } from '../../../protocol/index.ts';
 import { databaseError } from '../../../lib/sqlite.ts';
 import { JournalFile, WHAT } from './file.ts';
+import { Presence } from './presence.ts';
 import { SyncedAnswers, type Wrote } from './synced-answers.ts';
 import { APPEND_PLACES } from './packed-work.ts';
 import {
@@ -41,6 +42,8 @@ let ahead = 0;
 let upkeepTimer: NodeJS.Timeout | undefined;
 
 const file = open();
+/** Of its files. */
+const presence = file && new Presence([setup.file, `${setup.file}-wal`]);
 if (file) {
   const journal = file;
   const answers = new SyncedAnswers({
@@ -105,7 +108,10 @@ function valueOf(journal: JournalFile, request: Request): Asks[AskKind][1] {
     case 'probe':
       return probe(journal, request);
     case 'check':
-      return tried(() => journal.check());
+      return tried(() => {
+        presence?.check(performance.now());
+        journal.check();
+      });
     case 'look':
       return journal.look(request.appends, request.at);
     case 'find':
@@ -138,11 +144,13 @@ function valueOf(journal: JournalFile, request: Request): Asks[AskKind][1] {
 
 function refuse(): void {
   if (failure) throw fromWire(failure.error);
+  presence?.check(performance.now());
 }
 
 /** What was marked may be kept where a new message finds no room: an answered message's text is given up. */
 function probe(journal: JournalFile, { marks, at }: Request<'probe'>): ProbeAnswer {
   return tried((kept) => {
+    presence?.check(performance.now());
     journal.mend();
     journal.marks(marks, at);
     journal.sync();
