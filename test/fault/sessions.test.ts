@@ -149,7 +149,7 @@ describe('a process that is killed', () => {
     const { code, stderr } = await run(['serve'], { cwd: directory.path });
     expect(code).toBe(2);
     expect(stderr).toMatch(/orrery: The session database \S+sessions\.db is damaged, or is no SQLite database/);
-    expect(stderr).toContain('move the file away or put a copy of it back');
+    expect(stderr).toContain('move the file away with its -wal and -shm');
     expect(stderr).not.toContain('ORRERY_INTERNAL');
   });
 });
