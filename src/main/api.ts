@@ -153,7 +153,7 @@ export interface ChannelManagers {
 
 /** Messages that could not be answered: the newest `delivery.maxDeadLetters` of them, on disk with the durable journal. */
 export interface DeadLetters {
-  /** The newest first, at most `limit` (default 100), from after the letter `after` on. */
+  /** The newest first, at most `limit` (default 100), from after the letter `after` on. Rejects with `ORRERY_NOT_FOUND` where that one was put back or forgotten meanwhile. */
   list(o?: { limit?: number; after?: string }): Promise<readonly DeadLetter[]>;
   /** Rejects with `ORRERY_NOT_FOUND`. */
   get(id: string): Promise<DeadLetter>;

@@ -69,7 +69,12 @@ const REGISTRY = {
   ORRERY_WORKER_UNRESPONSIVE: ['unavailable', true, 502, 'The agent blocked its thread, which was replaced.'],
   ORRERY_WORKER_OUT_OF_MEMORY: ['unavailable', true, 502, "The agent's thread ran out of heap and was replaced."],
   ORRERY_SLOT_NOT_READY: ['unavailable', true, 503, 'The slot is starting; the call is tried again.'],
-  ORRERY_DATABASE_FAILED: ['unavailable', true, 503, 'The disk is full or too slow; the turn is tried again.'],
+  ORRERY_DATABASE_FAILED: [
+    'unavailable',
+    true,
+    503,
+    'Make room on the disk: a turn is tried again by itself, a host that did not start is not.',
+  ],
   ORRERY_JOURNAL_FAILED: ['unavailable', true, 503, 'The journal cannot be written; it is tried again by itself.'],
   ORRERY_STALE_OWNER: ['unavailable', true, 503, 'The session moved to another owner; the turn is run there.'],
 

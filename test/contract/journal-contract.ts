@@ -187,6 +187,10 @@ export function journalContract(name: string, open: (now: () => number) => Promi
       expect(back).toMatchObject({ id: a, agent: 'echo', attempts: 0, replays: 1, state: { status: 'accepted' } });
       expect(back?.inbound).toEqual(letters[2]?.inbound);
       expect(await deadLetters.replay(a)).toBeUndefined();
+      // An empty page would tell that there are no others.
+      for (const after of [a, 'none']) {
+        await expect(deadLetters.list({ after })).rejects.toMatchObject({ code: 'ORRERY_NOT_FOUND' });
+      }
       expect(await journal.append(messages.slice(0, 1))).toMatchObject([
         { status: 'duplicate', id: a, state: 'pending' },
       ]);

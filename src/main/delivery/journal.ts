@@ -2,14 +2,14 @@
  * Owns the interface of the journal, the log of deliveries, and what it stores. A journal knows no agents and no
  * channels: it says what was accepted, and what became of it.
  */
-import type {
-  Accepted,
-  DeadReason,
-  DeliveryId,
-  DeliveryState,
-  InboundMessage,
+import {
+  type Accepted,
+  type DeadReason,
+  type DeliveryId,
+  type DeliveryState,
+  type InboundMessage,
   OrreryError,
-  WireError,
+  type WireError,
 } from '../../protocol/index.ts';
 
 /** Names a message by where it came from: channel, account, namespace and the platform's own id. */
@@ -148,7 +148,10 @@ export interface DeadLetter {
 }
 
 export interface JournalLetters {
-  /** The newest first, at most `limit` of them (default {@link DEFAULT_LETTERS_LIMIT}), from after `after` on. */
+  /**
+   * The newest first, at most `limit` of them (default {@link DEFAULT_LETTERS_LIMIT}), from after `after` on. Rejects with `ORRERY_NOT_FOUND` where `after` has no place among
+   * them any more: an empty page would tell that there are no others.
+   */
   list(o?: { readonly limit?: number; readonly after?: DeliveryId }): Promise<readonly DeadLetter[]>;
   get(id: DeliveryId): Promise<DeadLetter | undefined>;
   /** Forgets a dead letter; false when there is none of that id. Its id stays known for the retention. */
@@ -161,3 +164,9 @@ export interface JournalLetters {
 }
 
 export const DEFAULT_LETTERS_LIMIT = 100;
+
+/** Of a letter that a list was to go on from. */
+export function noPlace(after: DeliveryId): OrreryError {
+  const text = `There is no dead letter ${JSON.stringify(after)} to go on after: it was put back or forgotten`;
+  return new OrreryError('ORRERY_NOT_FOUND', text, { hint: 'List from the newest on: leave `after` out.' });
+}

@@ -148,7 +148,7 @@ export class MemoryJournal implements Journal {
     const letters = new MemoryLetters(options.maxDeadLetters);
     this.letters = letters;
     this.deadLetters = {
-      list: (o) => Promise.resolve(letters.list(o)),
+      list: (o) => new Promise((resolve) => resolve(letters.list(o))),
       get: (id) => Promise.resolve(letters.get(id)),
       drop: (id) => Promise.resolve(letters.drop(id)),
       replay: (id) => Promise.resolve(this.#replay(id)),

@@ -1,6 +1,6 @@
 /** Owns the dead letters of the journal in memory: bounded, the oldest go first. */
 import type { DeliveryId } from '../../protocol/index.ts';
-import { DEFAULT_LETTERS_LIMIT, type DeadLetter } from './journal.ts';
+import { DEFAULT_LETTERS_LIMIT, type DeadLetter, noPlace } from './journal.ts';
 
 export class MemoryLetters {
   readonly #max: number;
@@ -26,7 +26,8 @@ export class MemoryLetters {
     const all = [...this.#letters.values()].toReversed();
     if (after === undefined) return all.slice(0, limit);
     const at = all.findIndex(({ id }) => id === after);
-    return at < 0 ? [] : all.slice(at + 1, at + 1 + limit);
+    if (at < 0) throw noPlace(after);
+    return all.slice(at + 1, at + 1 + limit);
   }
 
   get(id: DeliveryId): DeadLetter | undefined {

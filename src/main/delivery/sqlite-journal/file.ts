@@ -13,6 +13,7 @@ import { APPEND_PLACES, MARK_PLACES, NO_APPENDS, type PackedAppends, type Packed
 import { type JournalSetup, type WorkException, type WorkRequest, seqOf } from './packed.ts';
 import { PROBE_BYTES, Room } from './room.ts';
 import { JOURNAL_APPLICATION_ID, JOURNAL_MIGRATIONS, STATUS } from './schema.ts';
+import { noPlace } from '../journal.ts';
 import { type Row, Statements } from './statements.ts';
 import { TakenAway } from './taken-away.ts';
 import { Totals, newTally } from './totals.ts';
@@ -194,7 +195,9 @@ export class JournalFile {
 
   letters(limit: number, after?: DeliveryId): readonly Row[] {
     if (after === undefined) return this.#sql.letters.all(limit);
-    return this.#sql.lettersAfter.all(seqOf(after) || 0, after, limit);
+    const seq = seqOf(after) || 0;
+    if (!this.#sql.letterPlace.get(seq, after)) throw noPlace(after);
+    return this.#sql.lettersAfter.all(seq, after, limit);
   }
 
   letter(id: DeliveryId): Row | undefined {

@@ -32,6 +32,8 @@ export class Statements {
   readonly find: Query;
   readonly letters: Query;
   readonly lettersAfter: Query;
+  /** A letter, or one that was dropped, whose place is known still. */
+  readonly letterPlace: Query;
   readonly letter: Query;
   readonly drop: Query;
   readonly replay: Query;
@@ -108,6 +110,7 @@ export class Statements {
        AND (died_at, seq) < ((SELECT finished_at FROM deliveries WHERE seq = ?1 AND id = ?2), ?1)
        ORDER BY died_at DESC, seq DESC LIMIT ?3`,
     );
+    this.letterPlace = query(`SELECT seq FROM deliveries WHERE seq = ? AND id = ? AND status = ${STATUS.dead}`);
     this.letter = query(`${FROM} WHERE seq = ? AND id = ? AND died_at IS NOT NULL`);
     this.drop = query(
       'UPDATE deliveries SET died_at = NULL, body = NULL, about = NULL WHERE seq = ? AND id = ? AND died_at IS NOT NULL',
