@@ -275,6 +275,11 @@ describe('a file that takes no writes', () => {
     expect((await served.call('GET', '/api/status')).body).toMatchObject({
       journal: { kind: 'sqlite', status: 'failed' },
     });
+    // What it has counted is told meanwhile, also to the first who asks.
+    const { accepted } = await messages(served);
+    const { body: metrics } = await served.call('GET', '/metrics');
+    expect(metrics).toContain('orrery_journal_up 0');
+    expect(metrics).toContain(`orrery_journal_accepted_total ${accepted}\n`);
     // Who comes again has what there is.
     const again = await served.ask({ id: 'before', message: 'say before' });
     expect(again).toMatchObject({ status: 200, body: { message: 'before 1' } });

@@ -23,14 +23,17 @@ const TOTALS = {
   dead: 'Deliveries that were given up',
 } as const;
 
+/** Milliseconds that a scrape waits for the journal. */
+const TOTALS_MS = 1_000;
+
 export class Metrics {
   readonly #registry = new Registry();
   readonly #refresh: ((status: Status) => void)[] = [];
   readonly #status: () => Status;
-  readonly #journal: Pick<Journal, 'totals' | 'health'>;
+  readonly #journal: Pick<Journal, 'totals'>;
   readonly #refreshTotals: ((totals: JournalTotals) => void)[] = [];
 
-  constructor(status: () => Status, journal: Pick<Journal, 'totals' | 'health'>) {
+  constructor(status: () => Status, journal: Pick<Journal, 'totals'>) {
     this.#status = status;
     this.#journal = journal;
     this.#accounting();
@@ -41,13 +44,21 @@ export class Metrics {
 
   /** Returns the text in Prometheus' exposition format. */
   async text(): Promise<string> {
-    // The totals come from the journal's thread: where that cannot read its file, the rest is told all the same.
-    const totals =
-      this.#journal.health.status === 'ok' ? await this.#journal.totals().catch(() => undefined) : undefined;
+    const totals = await this.#totals();
     const status = this.#status();
     for (const refresh of this.#refresh) refresh(status);
     if (totals) for (const refresh of this.#refreshTotals) refresh(totals);
     return await this.#registry.metrics();
+  }
+
+  /** They come from the journal's thread, which has them also while its file takes no writes. Where it is gone for now, or cannot read its file, the rest is told all the same. */
+  async #totals(): Promise<JournalTotals | undefined> {
+    const late = Promise.withResolvers<undefined>();
+    const timer = setTimeout(() => late.resolve(undefined), TOTALS_MS);
+    const totals = this.#journal.totals().catch(() => undefined);
+    const first = await Promise.race([totals, late.promise]);
+    clearTimeout(timer);
+    return first;
   }
 
   #accounting(): void {
