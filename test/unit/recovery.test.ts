@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { type Look, nobody } from '../../src/main/delivery/index.ts';
+import type { Look } from '../../src/main/delivery/index.ts';
 import type { Journal, PendingDelivery } from '../../src/main/delivery/journal.ts';
 import { Recovery, burialOf } from '../../src/main/wiring/recovery.ts';
 import { type DeliveryState, OrreryError } from '../../src/protocol/index.ts';
@@ -28,7 +28,17 @@ interface Recovering {
   /** What the journal was told by recovery itself. */
   readonly marked: readonly string[];
   readonly host: { isStopping: boolean };
+  readonly warned: () => readonly Line[];
 }
+
+/** Of the log. */
+interface Line {
+  readonly level: number;
+  readonly channel?: string;
+  readonly deliveries?: number;
+}
+
+const WARN = 40;
 
 afterEach(() => {
   vi.useRealTimers();
@@ -38,6 +48,7 @@ afterEach(() => {
 function recovering(left: Iterable<PendingDelivery>, look: Look = () => Promise.resolve(new Map())): Recovering {
   const d = new DeliveryUnderTest({ look });
   const marked: string[] = [];
+  const lines: Line[] = [];
   const host = { isStopping: false };
   const journal = {
     deadLetters: d.journal.deadLetters,
@@ -52,12 +63,12 @@ function recovering(left: Iterable<PendingDelivery>, look: Look = () => Promise.
     intake: d.intake,
     account: d.account,
     agents: () => AGENTS,
-    originOf: ({ channel }) => (channel === 'gone' ? nobody() : d.origin),
+    originOf: ({ channel }) => (channel === 'gone' || channel === 'terminal' ? undefined : d.origin),
     isStopping: () => host.isStopping,
     maxAgeMs: 1_000,
-    log: pino({ enabled: false }),
+    log: pino({}, { write: (line: string) => void lines.push(JSON.parse(line) as Line) }),
   });
-  return { d, recovery, marked, host };
+  return { d, recovery, marked, host, warned: () => lines.filter(({ level }) => level === WARN) };
 }
 
 describe('what an earlier process left', () => {
@@ -238,14 +249,19 @@ describe('what an earlier process left', () => {
     expect(d.engine.sessions).toBe(0);
   });
 
-  test('recovery - what came from a channel that is gone is answered to nobody', async () => {
+  test('recovery - what came from a channel that is gone is answered to nobody, and that is told', async () => {
     const left = pending('one');
-    const { d, recovery } = recovering([{ ...left, inbound: { ...left.inbound, channel: 'gone' } }]);
+    const talk = pending('talk', { state: committed() });
+    const { d, recovery, warned } = recovering([
+      { ...left, inbound: { ...left.inbound, channel: 'gone' } },
+      { ...talk, inbound: { ...talk.inbound, channel: 'terminal' } },
+    ]);
     await recovery.recover();
+    expect(warned()).toMatchObject([{ channel: 'gone', deliveries: 1 }]);
     await tick();
     await d.reply('one');
     expect(d.origin.heard).toEqual([]);
-    expect(d.account.snapshot()).toMatchObject({ recovered: 1, answered: 1, pending: 0 });
+    expect(d.account.snapshot()).toMatchObject({ recovered: 2, answered: 2, pending: 0 });
   });
 });
 

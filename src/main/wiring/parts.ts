@@ -10,7 +10,7 @@ import type { Logger } from 'pino';
 import type { ResidentTask } from '../../protocol/index.ts';
 import type { Supervisor, SupervisorState } from '../api.ts';
 import type { ResolvedConfig } from '../config/index.ts';
-import { Account, AdmissionControl, DeliveryEngine, Intake, type Journal, nobody } from '../delivery/index.ts';
+import { Account, AdmissionControl, DeliveryEngine, Intake, type Journal } from '../delivery/index.ts';
 import { ChildrenFile } from '../ops/children.ts';
 import { LoopDelay } from '../ops/loop-delay.ts';
 import { Metrics } from '../ops/metrics.ts';
@@ -162,7 +162,7 @@ function recoveryOf(parts: HostParts, { config, log, state }: HostPartsOptions):
     intake,
     account,
     agents: () => agents.names,
-    originOf: ({ channel }) => channels.origin(channel) ?? nobody(),
+    originOf: ({ channel }) => channels.origin(channel),
     isStopping: () => state() !== 'starting',
     maxAgeMs: config.delivery.maxAgeMs,
     log,

@@ -14,6 +14,7 @@ import {
   type Reply,
 } from '../../protocol/index.ts';
 import type { DeadLetters } from '../api.ts';
+import { TERMINAL_CHANNEL } from '../config/checks.ts';
 import {
   type Account,
   type DeadLetter,
@@ -24,6 +25,7 @@ import {
   MAX_TOGETHER,
   type Origin,
   type PendingDelivery,
+  nobody,
   planRecovery,
 } from '../delivery/index.ts';
 
@@ -33,8 +35,8 @@ export interface RecoveryOptions {
   readonly intake: Intake;
   readonly account: Account;
   readonly agents: () => ReadonlySet<string>;
-  /** The way back to where a message came from. */
-  readonly originOf: (inbound: InboundMessage) => Origin;
+  /** The way back to where a message came from; undefined where no such channel is configured. */
+  readonly originOf: (inbound: InboundMessage) => Origin | undefined;
   /** The host stops while it starts: what is not taken over yet is the next process's. */
   readonly isStopping: () => boolean;
   /** Milliseconds after which a message is not worth an answer any more. */
@@ -75,6 +77,8 @@ export function burialOf(
 
 export class Recovery implements DeadLetters {
   readonly #options: RecoveryOptions;
+  /** Deliveries of each channel that is not configured. */
+  readonly #unreachable = new Map<string, number>();
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
@@ -99,10 +103,16 @@ export class Recovery implements DeadLetters {
     }
     await this.#takeOver(page, counts, until);
     if (counts.run + counts.buried > 0) log.info(counts, 'deliveries of an earlier process were taken over');
+    for (const [channel, deliveries] of this.#unreachable) {
+      log.warn(
+        { channel, deliveries },
+        'no such channel is configured: what is answered is kept under its id, and sent to nobody',
+      );
+    }
   }
 
   async #takeOver(page: readonly PendingDelivery[], counts: Counts, until: number): Promise<void> {
-    const { account, engine, agents, originOf, maxAgeMs, isStopping } = this.#options;
+    const { account, engine, agents, maxAgeMs, isStopping } = this.#options;
     const bounds = { agents: agents(), maxAgeMs, now: Date.now() };
     const burials = new Map(page.map((pending) => [pending.id, burialOf(pending, bounds)]));
     const doomed = page.filter(({ id }) => burials.get(id));
@@ -111,7 +121,7 @@ export class Recovery implements DeadLetters {
     if (isStopping()) return;
     for (const pending of page) {
       account.recovered += 1;
-      const origin = originOf(pending.inbound);
+      const origin = this.#originOf(pending.inbound);
       const reply = replies.get(pending.id);
       const burial = reply ? undefined : burials.get(pending.id);
       if (burial) engine.bury(pending, origin, burial.reason, burial.error);
@@ -120,6 +130,15 @@ export class Recovery implements DeadLetters {
       else counts.run += 1;
       if (pending.crashes > 0) counts.crashed += 1;
     }
+  }
+
+  #originOf(inbound: InboundMessage): Origin {
+    const origin = this.#options.originOf(inbound);
+    if (origin) return origin;
+    // Whoever talks on a terminal is gone with the process.
+    if (inbound.channel === TERMINAL_CHANNEL) return nobody();
+    this.#unreachable.set(inbound.channel, (this.#unreachable.get(inbound.channel) ?? 0) + 1);
+    return nobody();
   }
 
   /** The record of a commit that is long over goes with the next sweep, and the reply may have to wait for its channel. */
@@ -167,7 +186,7 @@ export class Recovery implements DeadLetters {
       { delivery: id, agent, session: inbound.namespace, replays: pending.replays },
       'a dead letter is run again',
     );
-    engine.adopt(pending, originOf(inbound));
+    engine.adopt(pending, originOf(inbound) ?? nobody());
     return letter;
   }
 }
