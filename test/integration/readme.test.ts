@@ -1,6 +1,5 @@
-/** Runs every code block of the README, and holds the files and pages that the documents name to what is there. */
+/** Runs every code block of the README. What the documents name is held by `test/unit/docs.test.ts`. */
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import JSON5 from 'json5';
@@ -96,16 +95,6 @@ describe('README.md', () => {
   });
 });
 
-describe('documents', () => {
-  it('links and files - are there', async () => {
-    const decisions = (await readdir(join(ROOT, 'docs/decisions'))).map((name) => `docs/decisions/${name}`);
-    const pages = ['README.md', 'CHANGELOG.md', 'docs/architecture.md', 'docs/guarantees.md', ...decisions];
-    const missing = pages.flatMap((page) => missingIn(page));
-    expect(missing).toEqual([]);
-    expect(decisions.length).toBeGreaterThan(0);
-  });
-});
-
 /** Tells whether npm has the command, and whether the file that its script begins with is there. */
 function isKnown(command: string, scripts: Readonly<Record<string, string>>): boolean {
   const [, verb = '', rest = ''] = /^npm (ci|cit|start|run)\b(.*)$/.exec(command) ?? [];
@@ -118,15 +107,4 @@ function isKnown(command: string, scripts: Readonly<Record<string, string>>): bo
 
 function runModule(script: string, cwd: string): Running {
   return start([], { cwd, script, node: ['--import', PRELOAD] });
-}
-
-/** Finds what a page links to or names as a path, and what is not there. */
-function missingIn(page: string): string[] {
-  const text = read(page);
-  const folder = join(ROOT, page, '..');
-  const links = Array.from(text.matchAll(/\]\((?!https?:)([^)#]+)/g), ([, link = '']) => join(folder, link));
-  const paths = Array.from(text.matchAll(/`((?:src|test|docs|examples|bench|scripts)\/[\w./-]+)`/g), ([, path = '']) =>
-    join(ROOT, path),
-  );
-  return [...links, ...paths].filter((path) => !existsSync(path)).map((path) => `${page}: ${path}`);
 }
