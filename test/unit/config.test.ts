@@ -155,6 +155,16 @@ describe('configuration', () => {
       { agents: ECHO, delivery: { retryMinMs: 9, retryMaxMs: 1 } },
       'expected at most `retryMaxMs` (1), got 9',
     ],
+    [
+      'a heartbeat that the default would kill a healthy thread for',
+      { agents: ECHO, workers: { heartbeatMs: 20_000 } },
+      'workers.heartbeatMs: expected at most `killAfterMs` (10000, its default), got 20000',
+    ],
+    [
+      'a drain beyond the default deadline',
+      { agents: ECHO, shutdown: { drainMs: 60_000 } },
+      'shutdown.drainMs: expected at most `timeoutMs` (25000, its default), got 60000',
+    ],
     ['a level', { agents: ECHO, log: { level: 'loud' } }, 'expected "trace" or "debug"'],
     [
       'a variable name',

@@ -6,6 +6,7 @@ import { BUILTINS, isBuiltinName } from '../../protocol/builtins.ts';
 import { OrreryError } from '../../protocol/index.ts';
 import { limitsOf } from '../../protocol/models.ts';
 import { checkChannel, isLoopback } from './channel-checks.ts';
+import { DEFAULT_KILL_AFTER_MS, DEFAULT_SHUTDOWN_MS } from './defaults.ts';
 import { isPlainObject } from './environment.ts';
 import { type Issue, type Shower, didYouMean } from './issues.ts';
 
@@ -300,23 +301,32 @@ function checkFiles(value: Record<string, unknown>): Issue[] {
   });
 }
 
-/** Pairs of durations of which the first may not be longer than the second. */
-const ORDERED: readonly (readonly [section: string, lesser: string, greater: string])[] = [
-  ['workers', 'heartbeatMs', 'killAfterMs'],
-  ['workers', 'heartbeatLookMs', 'killAfterMs'],
-  ['restarts', 'backoffMinMs', 'backoffMaxMs'],
-  ['delivery', 'retryMinMs', 'retryMaxMs'],
-  ['shutdown', 'drainMs', 'timeoutMs'],
-  ['shutdown', 'hostMs', 'timeoutMs'],
+/**
+ * Pairs of durations of which the first may not be longer than the second. `otherwise` is the second's default, which holds where it is not given;
+ * of pairs without one, the default gives way to what is given.
+ */
+const ORDERED: readonly {
+  readonly section: string;
+  readonly lesser: string;
+  readonly greater: string;
+  readonly otherwise?: number;
+}[] = [
+  { section: 'workers', lesser: 'heartbeatMs', greater: 'killAfterMs', otherwise: DEFAULT_KILL_AFTER_MS },
+  { section: 'workers', lesser: 'heartbeatLookMs', greater: 'killAfterMs', otherwise: DEFAULT_KILL_AFTER_MS },
+  { section: 'restarts', lesser: 'backoffMinMs', greater: 'backoffMaxMs' },
+  { section: 'delivery', lesser: 'retryMinMs', greater: 'retryMaxMs' },
+  { section: 'shutdown', lesser: 'drainMs', greater: 'timeoutMs', otherwise: DEFAULT_SHUTDOWN_MS },
+  { section: 'shutdown', lesser: 'hostMs', greater: 'timeoutMs', otherwise: DEFAULT_SHUTDOWN_MS },
 ];
 
 function checkOrder(value: Record<string, unknown>): Issue[] {
-  return ORDERED.flatMap(([section, lesser, greater]): Issue[] => {
+  return ORDERED.flatMap(({ section, lesser, greater, otherwise }): Issue[] => {
     const keys = value[section];
     if (!isPlainObject(keys)) return [];
     const low = keys[lesser];
-    const high = keys[greater];
+    const high = keys[greater] ?? otherwise;
     if (typeof low !== 'number' || typeof high !== 'number' || low <= high) return [];
-    return [{ path: [section, lesser], expected: `at most \`${greater}\` (${high})`, found: String(low) }];
+    const by = keys[greater] === undefined ? ', its default' : '';
+    return [{ path: [section, lesser], expected: `at most \`${greater}\` (${high}${by})`, found: String(low) }];
   });
 }
