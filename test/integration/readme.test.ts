@@ -1,4 +1,4 @@
-/** Runs every code block of the README. What the documents name is held by `test/unit/docs.test.ts`. */
+/** Runs every code block of the README and of docs/library.md. What the documents name is held by `test/unit/docs.test.ts`. */
 import { existsSync, readFileSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -37,8 +37,8 @@ function textsOf(language: string): string[] {
 }
 
 /** The blocks of TypeScript by the file name in their first line. */
-function modules(): Map<string, string> {
-  return new Map(textsOf('ts').map((text) => [/^\/\/ (\S+)\n/.exec(text)?.[1] ?? '', text]));
+function modules(texts: readonly string[] = textsOf('ts')): Map<string, string> {
+  return new Map(texts.map((text) => [/^\/\/ (\S+)\n/.exec(text)?.[1] ?? '', text]));
 }
 
 describe('README.md', () => {
@@ -92,6 +92,23 @@ describe('README.md', () => {
     for (const text of textsOf('json5')) {
       expect(resolveConfig(JSON5.parse(text), { dir: ROOT }).agents).not.toEqual({});
     }
+  });
+});
+
+describe('docs/library.md', () => {
+  const files = modules(blocksOf(read('docs/library.md')).map(({ text }) => text));
+  const printed: Readonly<Record<string, string>> = {
+    'host.ts': 'echo: hello',
+    'channel.ts': 'echo: hello',
+    'tokens.ts': '2 true hello true',
+  };
+
+  it.each([...files])('%s - runs as it stands', async (name, text) => {
+    using dir = temporaryDirectory();
+    symlinkSync(join(ROOT, 'node_modules'), join(dir.path, 'node_modules'));
+    dir.write('package.json', '{ "type": "module" }');
+    await using running = runModule(dir.write(name, text), dir.path);
+    expect(await running.finished).toMatchObject({ code: 0, stderr: '', stdout: `${printed[name]}\n` });
   });
 });
 
