@@ -42,9 +42,7 @@ export function printStatus(status: Status, now: number): void {
     ]),
   );
   printLine('');
-  printLine(
-    `messages: ${messages.received} received, ${messages.accepted} accepted, ${messages.answered} answered, ${messages.pending} pending, ${messages.dead} dead${reasons(messages.deadBy)}, ${messages.rejected} rejected${reasons(messages.rejectedBy)}`,
-  );
+  printLine(`messages: ${accountText(messages)}`);
   printLine(
     `main thread: event-loop delay p50 ${loopDelayMs.p50.toFixed(1)} ms, p99 ${loopDelayMs.p99.toFixed(1)} ms, max ${loopDelayMs.max.toFixed(1)} ms; zombies: ${status.zombies}`,
   );
@@ -52,6 +50,18 @@ export function printStatus(status: Status, now: number): void {
 
 function journalText({ kind, status, error }: Status['journal']): string {
   return status === 'ok' ? kind : `${kind}, TAKES NO WRITES: ${error ?? 'unknown'}`;
+}
+
+/** Writes the account in the order of its two sums, so that a reader can check them. What an earlier process or a replay brought is shown where there is some. */
+export function accountText(account: Status['messages']): string {
+  const { received, rejected, inIntake, accepted, recovered, replayed, answered, dead, pending } = account;
+  const intake = `${received} received, ${rejected} rejected${reasons(account.rejectedBy)}, ${inIntake} in intake, ${accepted} accepted`;
+  const more = [
+    ...(recovered > 0 ? [`${recovered} recovered`] : []),
+    ...(replayed > 0 ? [`${replayed} replayed`] : []),
+  ];
+  const ends = [...more, `${answered} answered`, `${dead} dead${reasons(account.deadBy)}`, `${pending} pending`];
+  return `${intake}; ${ends.join(', ')}`;
 }
 
 function reasons(by: Readonly<Record<string, number>>): string {
