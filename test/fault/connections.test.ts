@@ -7,7 +7,7 @@ import { Agent, type IncomingMessage, request } from 'node:http';
 import type { Socket } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { TestSocket, type Json } from '../support/gateway.ts';
-import { BALANCED, type HostUnderTest, actor, balance, eventually, startHost } from '../support/host.ts';
+import { BALANCED, SOON_KILLED, type HostUnderTest, actor, balance, eventually, startHost } from '../support/host.ts';
 
 const MAX_HEAP_MB = 48;
 
@@ -18,7 +18,7 @@ async function startGatewayHost({ act, isolation }: Case): Promise<HostUnderTest
     agents: { culprit: actor(isolation && { isolation, limits }), well: actor(), neighbour: actor() },
     defaultAgent: 'well',
     channels: { web: { type: 'gateway', port: 0 } },
-    workers: { maxHeapMb: MAX_HEAP_MB, ...(act === 'spin' || act === 'block' ? {} : { killAfterMs: 30_000 }) },
+    workers: { maxHeapMb: MAX_HEAP_MB, ...(act === 'spin' || act === 'block' ? SOON_KILLED : {}) },
   });
 }
 

@@ -1,7 +1,16 @@
 /** Runs agents that take their thread or their process down, alone there and beside others, and looks at everybody else. */
 import { describe, expect, test } from 'vitest';
 import type { ErrorCode } from '../../src/protocol/index.ts';
-import { BALANCED, type HostUnderTest, Witness, actor, balance, eventually, startHost } from '../support/host.ts';
+import {
+  BALANCED,
+  SOON_KILLED,
+  type HostUnderTest,
+  Witness,
+  actor,
+  balance,
+  eventually,
+  startHost,
+} from '../support/host.ts';
 
 interface Fault {
   readonly act: string;
@@ -44,7 +53,7 @@ function hostOf(isolation: Isolation, code: ErrorCode): Promise<HostUnderTest> {
     defaultAgent: 'other',
     workers: {
       // Only a loop without end is to meet the heartbeat; a full heap takes as long as the machine likes.
-      ...(code === 'ORRERY_WORKER_UNRESPONSIVE' ? {} : { killAfterMs: 30_000 }),
+      ...(code === 'ORRERY_WORKER_UNRESPONSIVE' ? SOON_KILLED : {}),
       ...(isolation === 'shared' ? { maxHeapMb: MAX_HEAP_MB } : {}),
     },
   });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { OrreryError } from '../../src/protocol/index.ts';
-import { BALANCED, actor, balance, eventually, fixture, startHost } from '../support/host.ts';
+import { BALANCED, SOON_KILLED, actor, balance, eventually, fixture, startHost } from '../support/host.ts';
 
 /** A pipe whose reader waits in native code until it is disposed. */
 function namedPipe(): Disposable & { readonly path: string } {
@@ -31,6 +31,7 @@ describe('the heartbeat of a slot', () => {
     await using host = await startHost({
       agents: { native: { use: fixture('native'), isolation: 'dedicated' }, well: actor() },
       defaultAgent: 'well',
+      workers: SOON_KILLED,
     });
     using pipe = namedPipe();
     expect(await host.outcome('native', pipe.path)).toMatchObject({
@@ -51,7 +52,11 @@ describe('the heartbeat of a slot', () => {
     const fatal = Promise.withResolvers<OrreryError>();
     const native = { use: fixture('native'), isolation: 'dedicated' } as const;
     await using host = await startHost(
-      { agents: { one: native, two: native, three: native, well: actor() }, defaultAgent: 'well' },
+      {
+        agents: { one: native, two: native, three: native, well: actor() },
+        defaultAgent: 'well',
+        workers: SOON_KILLED,
+      },
       { onFatal: fatal.resolve },
     );
     using pipes = new DisposableStack();

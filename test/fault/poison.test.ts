@@ -10,6 +10,7 @@ import { QuarantineSlots } from '../../src/main/wiring/quarantine.ts';
 import { temporaryDirectory } from '../support/temporary.ts';
 import {
   BALANCED,
+  SOON_KILLED,
   type HostUnderTest,
   type Outcome,
   actor,
@@ -24,7 +25,12 @@ const MAX_HEAP_MB = 48;
 const AGENTS = { culprit: actor(), one: actor(), two: actor() };
 
 function hostOf(config: Partial<OrreryConfig> = {}): Promise<HostUnderTest> {
-  return startHost({ agents: AGENTS, defaultAgent: 'one', ...config, workers: { threads: 1, ...config.workers } });
+  return startHost({
+    agents: AGENTS,
+    defaultAgent: 'one',
+    ...config,
+    workers: { threads: 1, ...SOON_KILLED, ...config.workers },
+  });
 }
 
 function agentOf(host: HostUnderTest, name: string): AgentStatus {

@@ -75,7 +75,6 @@ describe('an agent in a process of its own', () => {
   test('process - one that does not stop in its time is killed, with what it had started', async () => {
     await using host = await startHost({
       agents: { well: actor(), alone },
-      workers: { killAfterMs: 30_000 },
       shutdown: { timeoutMs: 2_000, drainMs: 100, hostMs: 300 },
     });
     const pid = pidOf(host, 'alone') ?? 0;
@@ -148,7 +147,6 @@ describe('sessions of processes', () => {
   test('process - processes and threads that commit at once all do, and each session has all of its turns', async () => {
     await using host = await startHost({
       agents: { threads: actor({ replicas: 2 }), processes: actor({ isolation: 'process', replicas: 2 }) },
-      workers: { killAfterMs: 30_000 },
     });
     const sessions = Array.from({ length: 8 }, (_, i) => `s${i}`);
     const rounds = 25;

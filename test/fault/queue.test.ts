@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest';
 import {
   BALANCED,
+  SOON_KILLED,
   type HostUnderTest,
   type Outcome,
   actor,
@@ -75,6 +76,7 @@ describe('a thread that ends between an offer and the outcome', () => {
   test('queue - of a turn of several that spins only the one that does it is poison, and the session goes on', async () => {
     await using host = await startHost({
       agents: { joins: { ...actor(), isolation: 'dedicated' } },
+      workers: SOON_KILLED,
     });
     const first = send(host, 'collect', 'hold one');
     await eventually('it runs', () => host.lines().length === 1);

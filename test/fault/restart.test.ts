@@ -4,7 +4,16 @@ import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { AgentStatus } from '../../src/main/api.ts';
 import type { AgentConfig } from '../../src/main/config/input.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
-import { BALANCED, type HostUnderTest, actor, balance, eventually, fixture, startHost } from '../support/host.ts';
+import {
+  BALANCED,
+  SOON_KILLED,
+  type HostUnderTest,
+  actor,
+  balance,
+  eventually,
+  fixture,
+  startHost,
+} from '../support/host.ts';
 
 let files: TemporaryDirectory;
 
@@ -98,6 +107,7 @@ describe('an agent that fails to start', () => {
   test('restart - one that spins in its start is escalated, and its slot then serves the others', async () => {
     await using host = await startHost({
       agents: { well: actor(), spins: { use: fixture('spins-at-start'), isolation: 'dedicated' } },
+      workers: SOON_KILLED,
       restarts: { maxRestarts: 1 },
     });
     expect(await host.outcome('spins', 'hello')).toMatchObject({

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { SqliteSessionStore } from '../../src/worker/sessions/sqlite.ts';
 import { type Running, run, start } from '../support/commands.ts';
 import { type RawAnswer, post, raw } from '../support/gateway.ts';
-import { type HostUnderTest, actor, eventually, fixture, startHost } from '../support/host.ts';
+import { SOON_KILLED, type HostUnderTest, actor, eventually, fixture, startHost } from '../support/host.ts';
 import { fill, ownerOf } from '../support/sessions.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
@@ -28,7 +28,7 @@ describe('a thread that dies', () => {
     async (end) => {
       await using host = await startHost({
         agents: { actor: actor(), other: actor() },
-        workers: { threads: 1 },
+        workers: { threads: 1, ...(end === 'spin' ? SOON_KILLED : {}) },
         delivery: { maxAttempts: 1 },
       });
       await host.ask('actor', 'say one');

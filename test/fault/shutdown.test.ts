@@ -11,7 +11,7 @@ import { HostedChannels } from '../../src/main/wiring/channels.ts';
 import { Recovery } from '../../src/main/wiring/recovery.ts';
 import { type Running, start } from '../support/commands.ts';
 import { around } from '../chaos/around.ts';
-import { BALANCED, actor, balance, eventually, fixture, settled, startHost } from '../support/host.ts';
+import { BALANCED, SOON_KILLED, actor, balance, eventually, fixture, settled, startHost } from '../support/host.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
 const TURNS = 200;
@@ -186,6 +186,7 @@ describe('drain and close', () => {
       await using host = await startHost({
         agents: { actor: actor(), other: actor({ isolation: 'dedicated' }) },
         channels: { web: { type: 'gateway', port: 0 } },
+        workers: SOON_KILLED,
       });
       expect(process.getActiveResourcesInfo().length).toBeGreaterThan(0);
       await host.outcome('actor', 'exit 3');

@@ -18,7 +18,7 @@ function begin(): Promise<HostUnderTest> {
   return startHost({
     agents: { helper: { use: fixture('held-tool'), env: ['MODEL_URL'] } },
     // Loading what tools need blocks a thread as long as the machine likes.
-    workers: { threads: 1, killAfterMs: 30_000 },
+    workers: { threads: 1 },
   });
 }
 

@@ -1,6 +1,6 @@
 /** Runs turns on real threads: deadlines, cancels, text deltas, sessions, environments, bounds. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import { BALANCED, actor, balance, eventually, settled, startHost } from '../support/host.ts';
+import { BALANCED, SOON_KILLED, actor, balance, eventually, settled, startHost } from '../support/host.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -45,7 +45,7 @@ describe('cancel', () => {
   });
 
   test('turn - one whose thread another one blocks is cancelled when that thread is replaced', async () => {
-    await using host = await startHost({ agents: { actor: actor() }, workers: { threads: 1 } });
+    await using host = await startHost({ agents: { actor: actor() }, workers: { threads: 1, ...SOON_KILLED } });
     const spin = host.outcome('actor', 'spin', 'alice');
     await eventually('it spins', () => host.lines().length === 1);
     const controller = new AbortController();

@@ -127,13 +127,16 @@ export async function settled(promise: Promise<string>): Promise<Outcome> {
   }
 }
 
+/** Has a thread that blocks killed soon. Of tests that wait for that alone: on a machine with much else to do a thread that is well may be silent for as long. */
+export const SOON_KILLED: NonNullable<OrreryConfig['workers']> = { killAfterMs: 1_500 };
+
 /** Periods that make a fault show within a second or two; a test's own values come on top. */
 export function shortened(config: OrreryConfig): OrreryConfig {
   const { workers, restarts, delivery, shutdown, ...rest } = config;
   return {
     defaultAgent: Object.keys(config.agents)[0] ?? '',
     ...rest,
-    workers: { threads: 2, killAfterMs: 1_500, ...workers },
+    workers: { threads: 2, killAfterMs: 20_000, ...workers },
     restarts: { backoffMinMs: 10, backoffMaxMs: 50, jitter: 0, ...restarts },
     delivery: { retryMinMs: 5, retryMaxMs: 20, ...delivery },
     shutdown: { timeoutMs: 10_000, ...shutdown },
