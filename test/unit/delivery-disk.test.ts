@@ -51,7 +51,7 @@ test('retry - a turn that cannot commit is run again once the journal takes writ
 
 test('quarantine - a suspect whose slot finds no disk is tried once the journal takes writes, and not given up before', async () => {
   const journal = journalOf();
-  const d = new DeliveryUnderTest({ journal, maxAttempts: 2, retry: { minMs: 0, maxMs: 1, jitter: 0 } });
+  const d = new DeliveryUnderTest({ journal, maxAttempts: 1, retry: { minMs: 0, maxMs: 1, jitter: 0 } });
   for (const text of ['one', 'two']) await d.send(text, text, { id: text });
   await vi.waitFor(() => expect(d.slot.begun).toHaveLength(2));
   journal.health = FAILED;
@@ -70,4 +70,15 @@ test('quarantine - a suspect whose slot finds no disk is tried once the journal 
   }
   expect(d.origin.heard.toSorted()).toEqual(['one', 'two']);
   expect(d.letters.list()).toEqual([]);
+});
+
+test('quarantine - a suspect that finds no slot has the journal look whether the disk is at fault, each time', async () => {
+  const journal = journalOf();
+  const d = new DeliveryUnderTest({ journal, maxAttempts: 2 });
+  for (const text of ['one', 'two']) await d.send(text, text, { id: text });
+  await tick();
+  d.quarantine.closed = new OrreryError('ORRERY_WORKER_EXITED', 'no file');
+  await d.crash(d.slot, { code: 'ORRERY_WORKER_UNRESPONSIVE' });
+  await vi.waitFor(() => expect(d.letters.list()).toHaveLength(2));
+  expect(journal.checks).toBe(4);
 });

@@ -1,7 +1,8 @@
 /** What becomes of a turn that has no attempt left when its slot ended after its commit: the outcome was lost, and the reply stands in the session store. */
 import { afterEach, describe, expect, test, vi } from 'vitest';
-import type { Look } from '../../src/main/delivery/index.ts';
+import { type Look, MemoryJournal } from '../../src/main/delivery/index.ts';
 import { OrreryError, type Reply, toWire } from '../../src/protocol/index.ts';
+import { inbound } from '../support/channels.ts';
 import { DeliveryUnderTest, replyOf, tick } from '../support/delivery.ts';
 
 const TELLING = { code: 'ORRERY_WORKER_UNRESPONSIVE' } as const;
@@ -43,11 +44,15 @@ afterEach(() => {
 describe('a turn that ended its slot and has no attempt left', () => {
   test('recall - is answered when it had committed, and its session goes on', async () => {
     const { d, store } = underTest();
+    const withdrawn = vi.spyOn(d.engine.quarantine, 'withdraw');
     const { id } = await d.send('one');
     await d.send('two');
     await tick();
     store.replies.set(id, replyOf('committed'));
     const findings = await d.crash(d.slot, TELLING);
+    // Its case is closed, and its sender sees nobody typing any more.
+    expect(withdrawn.mock.calls.map(([delivery]) => delivery.id)).toEqual([id]);
+    expect(d.origin.typingNow).toBe(1);
     // It did end its slot.
     expect(findings).toMatchObject({ poison: true, guilty: 'a' });
     await d.reply('two');
@@ -60,11 +65,13 @@ describe('a turn that ended its slot and has no attempt left', () => {
 
   test('recall - is a dead letter when it had not', async () => {
     const { d, store } = underTest();
+    const withdrawn = vi.spyOn(d.engine.quarantine, 'withdraw');
     const { id } = await d.send('one');
     await d.send('two');
     await tick();
     await d.crash(d.slot, TELLING);
     expect(store.asked).toEqual([[id]]);
+    expect(withdrawn.mock.calls.map(([delivery]) => delivery.id)).toEqual([id]);
     await d.reply('two');
     expect(d.origin.heard).toEqual([TELLING.code, 'two']);
     expect(d.letters.get(id)).toMatchObject({ reason: 'poison', attempts: 1 });
@@ -130,6 +137,49 @@ describe('a turn that ended its slot and has no attempt left', () => {
     expect(d.origin.heard).toEqual(['ORRERY_CANCELLED']);
     expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
     expect(d.account.snapshot()).toMatchObject({ answered: 0, dead: 1, pending: 0 });
+  });
+
+  test('recall - a cancel meanwhile lets its session go on, and that nothing is found then ends no other turn', async () => {
+    const { d, store } = underTest();
+    const held = Promise.withResolvers<void>();
+    store.held = held.promise;
+    const { id } = await d.send('one');
+    await d.send('two');
+    await d.send('three');
+    await tick();
+    await d.crash(d.slot, TELLING);
+    d.engine.cancel(id);
+    await tick();
+    expect(d.slot.turn('two').attempt).toBe(1);
+    held.resolve();
+    await tick();
+    // One turn of a session at a time.
+    expect([...d.slot.running.values()].map(({ message }) => message.content)).toEqual(['two']);
+    await d.reply('two');
+    await d.reply('three');
+    expect(d.origin.heard).toEqual(['ORRERY_CANCELLED', 'two', 'three']);
+    expect(d.engine.quarantine.snapshot()).toMatchObject({ poison: 0 });
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 1, pending: 0 });
+  });
+
+  test('recall - what is found after it was left to the next process is that one’s to send', async () => {
+    class Durable extends MemoryJournal {
+      override readonly durable: boolean = true;
+    }
+    const bounds = { dedupeRetentionMs: 1_000, replyRetentionMs: 1_000, maxDeadLetters: 10 };
+    const { d, store } = underTest({ journal: new Durable({ ...bounds, idPrefix: 't' }) });
+    const held = Promise.withResolvers<void>();
+    store.held = held.promise;
+    const { id } = await d.send('one');
+    await tick();
+    store.replies.set(id, replyOf('committed'));
+    await d.crash(d.slot, TELLING);
+    d.engine.abandon(new OrreryError('ORRERY_INTERRUPTED', 'stop'));
+    held.resolve();
+    await tick();
+    expect(d.origin.heard).toEqual([]);
+    expect(d.origin.leftIds).toHaveLength(1);
+    expect(d.account.snapshot()).toMatchObject({ answered: 0, dead: 0, pending: 1 });
   });
 
   test.each([
@@ -205,6 +255,24 @@ describe('a delivery that has no way to another attempt', () => {
     expect(d.account.snapshot()).toMatchObject({ answered: 4, dead: 1, pending: 0 });
     expect(d.engine.quarantine.snapshot()).toMatchObject({ waiting: 0 });
     expect(d.engine.sessions).toBe(0);
+  });
+
+  test('recall - is answered when its agent is stopped before its turn, and one of an earlier process had committed', async () => {
+    const { d, store } = underTest({ maxTurnsPerAgent: 1 });
+    await d.send('runs', 'alice');
+    await tick();
+    // The journal missed that it was dispatched.
+    const message = inbound({ namespace: 'memory:bob', message: { role: 'user', content: 'old' } });
+    const about = { id: 'old', agent: 'a', namespace: 'memory:bob', attempts: 0, crashes: 0, replays: 0 };
+    const state = { status: 'accepted' } as const;
+    d.engine.adopt({ ...about, state, acceptedAt: Date.now(), inbound: message }, d.origin);
+    store.replies.set('old', replyOf('committed'));
+    d.engine.roster.dead('a', toWire(new OrreryError('ORRERY_AGENT_ESCALATED', 'given up')));
+    await tick();
+    expect(d.origin.heard).toEqual(['committed']);
+    expect(store.asked).toEqual([['old']]);
+    await d.reply('runs');
+    expect(d.account.snapshot()).toMatchObject({ answered: 2, dead: 0 });
   });
 
   test('recall - is asked for together with all that are given up for the same agent, so many at a time', async () => {

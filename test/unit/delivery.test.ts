@@ -199,6 +199,29 @@ describe('retries', () => {
     expect(balanced(d)).toBe(true);
   });
 
+  test('delivery - one that crashes in its last attempt is poison, also when the others only failed', async () => {
+    const d = new DeliveryUnderTest({ maxAttempts: 2 });
+    const { id } = await d.send('first');
+    await d.fail('first', AGAIN);
+    await d.crash(d.slot, { own: true });
+    expect(d.letters.get(id)).toMatchObject({ reason: 'poison', attempts: 2 });
+    expect(d.quarantine.opened).toEqual([]);
+    expect(balanced(d)).toBe(true);
+  });
+
+  test('delivery - a turn whose agent is stopped under it is run again when that comes back, uncounted', async () => {
+    const d = new DeliveryUnderTest({ maxAttempts: 1 });
+    await d.send('first');
+    await d.send('second');
+    for (let i = 0; i < 3; i++) await d.fail('first', new OrreryError('ORRERY_INTERRUPTED', 'the agent was stopped'));
+    expect(d.slot.begun.map(({ message, attempt }) => [message.content, attempt])).toEqual(
+      Array.from({ length: 4 }, () => ['first', 1]),
+    );
+    await d.reply('first');
+    await d.reply('second');
+    expect(d.origin.heard).toEqual(['first', 'second']);
+  });
+
   test('delivery - an intended end of a slot costs nobody an attempt', async () => {
     const d = new DeliveryUnderTest();
     await d.send('first');

@@ -96,9 +96,10 @@ export class Delivery {
     return account === undefined ? target : { ...target, account };
   }
 
-  /** All that is left is to tell its sender. */
+  /** All that is left is to tell its sender, and often not even that: a sender inside the process hears at once. */
   get over(): boolean {
-    return this.state.status === 'committed' || this.state.status === 'dead';
+    const { status } = this.state;
+    return status === 'committed' || status === 'answered' || status === 'dead';
   }
 
   /** Moves on; false when the event does not apply any more (the delivery was cancelled meanwhile, say). */
