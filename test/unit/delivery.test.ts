@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { OrreryError, type TurnOutcome } from '../../src/protocol/index.ts';
 import { DeliveryUnderTest, runtimeOf, tick } from '../support/delivery.ts';
 
@@ -13,6 +13,10 @@ function balanced(d: DeliveryUnderTest): boolean {
     m.pending === d.engine.pending
   );
 }
+
+afterEach(() => {
+  vi.useRealTimers();
+});
 
 describe('cancel', () => {
   test('delivery - cancelled while it waits in its mailbox, it is never begun', async () => {
@@ -143,6 +147,23 @@ describe('retries', () => {
     }
     expect(d.origin.heard).toEqual(Array.from({ length: 5 }, (_, i) => `free ${i}`));
     d.engine.close();
+  });
+
+  test.each([
+    ['it is cancelled', (d: DeliveryUnderTest, id: string) => d.engine.cancel(id)],
+    ['the host stops', (d: DeliveryUnderTest) => d.engine.close()],
+  ])('delivery - one that waits for its retry leaves no timer when %s', async (_, end) => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+    const d = new DeliveryUnderTest({ retry: { minMs: 60_000, maxMs: 60_000, jitter: 0 } });
+    const { id } = await d.send('first');
+    await vi.advanceTimersByTimeAsync(0);
+    const failed = d.fail('first', AGAIN);
+    await vi.advanceTimersByTimeAsync(10);
+    await failed;
+    expect(vi.getTimerCount()).toBe(1);
+    end(d, id);
+    await vi.advanceTimersByTimeAsync(10);
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   test('delivery - text of a failed attempt is taken back before the next one, and the joined rest is the reply', async () => {

@@ -54,7 +54,6 @@ export class Recall {
    * where this was closed: whoever asks looks at these two first. A look that began in time is waited for. Never rejects.
    */
   find(id: DeliveryId, { isOver, until = performance.now() + MAX_LOOK_MS }: RecallBounds): Promise<Reply | undefined> {
-    if (this.#closed) return Promise.resolve(undefined);
     return new Promise((answer) => {
       this.#fresh.push({ id, isOver, until, answer });
       if (this.#fresh.length === 1) queueMicrotask(() => this.#askAll(this.#fresh.splice(0)));
