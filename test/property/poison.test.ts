@@ -134,6 +134,7 @@ class Play {
     if (this.#deaths > ending.length * 3) return `${this.#deaths} deaths for ${ending.length} that end their slot`;
     const { waiting, poison } = engine.quarantine.snapshot();
     if (waiting > 0 || poison > ending.length) return `${waiting} wait, ${poison} were found`;
+    if (engine.quarantine.cases > 0) return `${engine.quarantine.cases} cases are left`;
     return engine.sessions === 0 ? undefined : `${engine.sessions} mailboxes are left`;
   }
 }

@@ -169,6 +169,8 @@ export class FakeQuarantine implements QuarantineHost {
   readonly opened: TrialRequest[] = [];
   /** While set, no agent starts there. */
   closed: OrreryError | undefined;
+  /** While set, the slot is still coming up. */
+  coming: Promise<void> | undefined;
 
   constructor(slot: FakeSlot) {
     this.slot = slot;
@@ -176,8 +178,13 @@ export class FakeQuarantine implements QuarantineHost {
 
   open(request: TrialRequest): Promise<Trial> {
     this.opened.push(request);
+    if (this.coming) return this.coming.then(() => this.#trial(request));
+    return this.#trial(request);
+  }
+
+  #trial({ runtime }: TrialRequest): Promise<Trial> {
     if (this.closed) return Promise.reject(this.closed);
-    return Promise.resolve({ host: this.slot, runtime: `${request.runtime}#quarantine` });
+    return Promise.resolve({ host: this.slot, runtime: `${runtime}#quarantine` });
   }
 
   rest(): void {

@@ -162,6 +162,65 @@ describe('a channel that is down', () => {
   });
 });
 
+describe('what the journal and the sender hear', () => {
+  class Marked extends MemoryJournal {
+    readonly marks: string[] = [];
+
+    override mark(...[id, state, attempts]: Parameters<MemoryJournal['mark']>): void {
+      this.marks.push(`${id} ${state.status} ${attempts}`);
+      super.mark(id, state, attempts);
+    }
+  }
+
+  function marked(): { readonly d: DeliveryUnderTest; readonly journal: Marked } {
+    const bounds = { dedupeRetentionMs: 1_000, replyRetentionMs: 1_000, maxDeadLetters: 10 };
+    const journal = new Marked({ ...bounds, idPrefix: 't' });
+    return { d: new DeliveryUnderTest({ journal }), journal };
+  }
+
+  test('ledger - the journal hears of each step: who has it, with which attempt, and its reply before that is sent', async () => {
+    const { d, journal } = marked();
+    const channel = new Channel();
+    const id = await send(d, channel, 'one');
+    await d.fail('one', new OrreryError('ORRERY_MODEL_UNAVAILABLE', 'not now'));
+    await d.fail('one', new OrreryError('ORRERY_SLOT_NOT_READY', 'moving'));
+    channel.close();
+    await d.reply('one');
+    const steps = ['dispatched 1', 'retrying 1', 'dispatched 2', 'retrying 1', 'dispatched 2', 'committed 2'];
+    expect(journal.marks).toEqual(steps.map((step) => `${id} ${step}`));
+    channel.open();
+    await tick();
+    expect(journal.marks.at(-1)).toBe(`${id} answered 2`);
+  });
+
+  test('outbox - a message whose sender cannot be told of its error is over all the same', async () => {
+    const d = new DeliveryUnderTest();
+    const { id } = await d.send('one');
+    await d.send('two');
+    await tick();
+    for (let i = 0; i < 3; i++) d.origin.sends.push(() => Promise.reject(new Error('no network')));
+    await d.fail('one', new OrreryError('ORRERY_AGENT_FAILED', 'broken'));
+    await d.reply('two');
+    await d.engine.idle();
+    expect(d.letters.get(id)).toMatchObject({ reason: 'agent-error' });
+    expect(d.origin.heard).toEqual(['two']);
+    expect(d.account.snapshot()).toMatchObject({ answered: 1, dead: 1, pending: 0 });
+  });
+
+  test('ledger - senders hear of an abort in the order of their messages, whichever of them were answered between', async () => {
+    const d = new DeliveryUnderTest();
+    for (const text of ['one', 'two', 'three']) await d.send(text, text, { id: text });
+    await tick();
+    await d.reply('one');
+    await d.reply('two');
+    for (const text of ['four', 'five']) await d.send(text, text, { id: text });
+    await tick();
+    d.engine.abandon(new OrreryError('ORRERY_INTERRUPTED', 'stop'));
+    await tick();
+    expect(d.origin.answers.map(({ to }) => to)).toEqual(['one', 'two', 'three', 'four', 'five']);
+  });
+});
+
 describe('a stop', () => {
   class Durable extends MemoryJournal {
     override readonly durable: boolean = true;

@@ -1,6 +1,7 @@
 /** Runs suspects singly: who is one, in which order they are tried, what a verdict means for the others, and what is told of it. */
 import { describe, expect, test } from 'vitest';
 import { Delivery } from '../../src/main/delivery/delivery.ts';
+import { MemoryJournal } from '../../src/main/delivery/index.ts';
 import { Mailbox } from '../../src/main/delivery/mailbox.ts';
 import { Quarantine } from '../../src/main/delivery/quarantine.ts';
 import { OrreryError } from '../../src/protocol/index.ts';
@@ -66,6 +67,7 @@ describe('several turns that a slot ended with', () => {
     expect(d.origin.heard).toEqual(['two', 'one']);
     // It is no mystery who did it.
     expect(d.quarantine.told).toEqual(['retry a', 'innocent a']);
+    expect(d.engine.quarantine.cases).toBe(0);
   });
 
   test('quarantine - a suspect holds its session', async () => {
@@ -111,6 +113,72 @@ describe('several turns that a slot ended with', () => {
   });
 });
 
+describe('suspects that are given up', () => {
+  test('quarantine - one that was cancelled when the slot ended is no suspect, and the end stays unexplained without it', async () => {
+    const d = new DeliveryUnderTest();
+    const one = await d.send('one', 'one');
+    await d.send('two', 'two');
+    await tick();
+    d.engine.cancel(one.id);
+    expect(await d.crash(d.slot, SPUN)).toMatchObject({ suspects: 1 });
+    expect(d.origin.heard).toEqual(['ORRERY_CANCELLED']);
+    await d.reply('two');
+    expect(d.quarantine.told).toEqual(['unexplained 0', 'innocent a']);
+    expect(d.engine.quarantine.cases).toBe(0);
+  });
+
+  test('quarantine - one that was cancelled in a trial whose end shows nothing is forgotten, and the case goes on without it', async () => {
+    const d = new DeliveryUnderTest();
+    await begin(d, 'one');
+    const two = await d.send('two', 'two');
+    await tick();
+    await d.crash(d.slot, SPUN);
+    d.engine.cancel(two.id);
+    await d.crashTrial({ intended: true });
+    expect(d.origin.heard).toEqual(['ORRERY_CANCELLED']);
+    await d.reply('one');
+    expect(tried(d)).toEqual(['two 1', 'one 1']);
+    expect(d.quarantine.told).toEqual(['unexplained 0', 'innocent a']);
+    expect(d.engine.quarantine.cases).toBe(0);
+  });
+
+  test('quarantine - one that is cancelled while its slot comes up is not begun, nor tried again when none could be had', async () => {
+    const d = new DeliveryUnderTest();
+    const one = await d.send('one', 'one');
+    const two = await d.send('two', 'two');
+    await tick();
+    const coming = Promise.withResolvers<void>();
+    d.quarantine.coming = coming.promise;
+    d.quarantine.closed = new OrreryError('ORRERY_AGENT_START', 'does not start');
+    await d.crash(d.slot, SPUN);
+    for (const { id } of [one, two]) expect(d.engine.cancel(id)).toBe(true);
+    coming.resolve();
+    for (let i = 0; i < 3; i++) await tick();
+    expect(d.quarantine.opened).toHaveLength(1);
+    // Neither there nor anywhere else.
+    expect(d.begun).toHaveLength(2);
+    expect(d.account.snapshot()).toMatchObject({ deadBy: { cancelled: 2 }, pending: 0 });
+    expect(d.engine.quarantine.snapshot().waiting).toBe(0);
+  });
+
+  test('quarantine - one that is left to the next process while its slot comes up is not begun', async () => {
+    class Durable extends MemoryJournal {
+      override readonly durable: boolean = true;
+    }
+    const bounds = { dedupeRetentionMs: 1_000, replyRetentionMs: 1_000, maxDeadLetters: 10 };
+    const d = new DeliveryUnderTest({ journal: new Durable({ ...bounds, idPrefix: 't' }) });
+    await begin(d, 'one', 'two');
+    const coming = Promise.withResolvers<void>();
+    d.quarantine.coming = coming.promise;
+    await d.crash(d.slot, SPUN);
+    d.engine.abandon(new OrreryError('ORRERY_INTERRUPTED', 'stop'));
+    coming.resolve();
+    await tick();
+    expect(tried(d)).toEqual([]);
+    expect(d.account.snapshot()).toMatchObject({ dead: 0, pending: 2 });
+  });
+});
+
 describe('a turn that the dying thread could name', () => {
   test('quarantine - it alone counts an attempt and is tried apart; the other turns of its agent go on at once', async () => {
     const d = new DeliveryUnderTest();
@@ -130,6 +198,10 @@ describe('a turn that the dying thread could name', () => {
     await begin(d, 'one');
     expect(await d.crash(d.slot, { own: true })).toEqual({ guilty: 'a', poison: false, suspects: 0 });
     expect(tried(d)).toEqual(['one 2']);
+    await d.reply('one');
+    // Who did it was known, also when it does not do it again.
+    expect(d.quarantine.told).toEqual(['innocent a']);
+    expect(d.engine.quarantine.cases).toBe(0);
   });
 
   test('quarantine - one that is over leaves no suspect: what it left behind did it', async () => {
@@ -252,6 +324,20 @@ describe('trials', () => {
     await d.reply('three');
     expect(d.origin.heard).toEqual(['one', 'two', 'three']);
   });
+});
+
+test('quarantine - suspects of an end are tried singly also when their agent, which ran apart, is let back', async () => {
+  const d = new DeliveryUnderTest();
+  await begin(d, 'one', 'two', 'three');
+  await d.crash(d.slot, SPUN);
+  d.engine.roster.waiting('a');
+  d.engine.quarantine.release('a');
+  d.up(d.slot);
+  await tick();
+  expect(d.slot.running.size).toBe(0);
+  for (const text of ['three', 'two', 'one']) await d.reply(text);
+  expect(tried(d)).toEqual(['three 1', 'two 1', 'one 1']);
+  expect(d.quarantine.told).toContain('unexplained 0');
 });
 
 describe('deliveries that an earlier process left', () => {

@@ -90,6 +90,11 @@ export class Quarantine {
     return { waiting, runs: this.#runs, innocent: this.#innocent, poison: this.#poison };
   }
 
+  /** Ends that are not explained yet. */
+  get cases(): number {
+    return this.#cases.size;
+  }
+
   /** The replica whose turn is tried now. */
   get trying(): RuntimeId | undefined {
     return this.#current?.runtime;

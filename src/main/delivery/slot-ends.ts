@@ -43,7 +43,6 @@ export class SlotEnds {
     for (const delivery of turns.toReversed()) {
       if (alone) attempts.crashed(delivery, loss.error, telling);
       else attempts.again(delivery, toWire(loss.error));
-      this.forget(delivery);
     }
     const guilty = alone ? turns[0]?.runtime : undefined;
     return { guilty, poison: alone && telling, suspects: alone ? 0 : suspects.length };
