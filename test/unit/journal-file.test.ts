@@ -5,6 +5,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { databaseError } from '../../src/lib/sqlite.ts';
 import { dedupeKey } from '../../src/main/delivery/journal.ts';
+import { LogSync } from '../../src/main/delivery/sqlite-journal/log-sync.ts';
 import { JournalFile } from '../../src/main/delivery/sqlite-journal/file.ts';
 import {
   AppendPacker,
@@ -244,10 +245,21 @@ test('journal file - texts of what is answered go before a bounded file is full,
 
 /** The next starts cannot move the log to the file. */
 function failCheckpoints(error: Error): Disposable {
+  return checkpoints(() => {
+    throw error;
+  });
+}
+
+/** As where another program reads the file. */
+function busyCheckpoints(): Disposable {
+  return checkpoints(() => ({ get: () => ({ busy: 1 }) }) as unknown as StatementSync);
+}
+
+function checkpoints(instead: () => StatementSync): Disposable {
   const { value } = Object.getOwnPropertyDescriptor(DatabaseSync.prototype, 'prepare') ?? {};
   const prepare = value as (this: DatabaseSync, sql: string) => StatementSync;
   const spy = vi.spyOn(DatabaseSync.prototype, 'prepare').mockImplementation(function (this: DatabaseSync, sql) {
-    if (sql === 'PRAGMA wal_checkpoint(TRUNCATE)') throw error;
+    if (sql === 'PRAGMA wal_checkpoint(TRUNCATE)') return instead();
     return prepare.call(this, sql);
   });
   return { [Symbol.dispose]: () => spy.mockRestore() };
@@ -329,4 +341,91 @@ test('journal file - a start that finds the file damaged is refused', () => {
   const damage = Object.assign(new Error('database disk image is malformed'), { errcode: 11 });
   using _ = failCheckpoints(damage);
   expect(() => open()).toThrow(damage);
+});
+
+/** What its log was told, in order: that something is written, and that it is to be synced. */
+function watchSyncs(): { readonly told: string[] } & Disposable {
+  const told: string[] = [];
+  const spies = (['wrote', 'sync', 'extend', 'tryRoom', 'close'] as const).map((name) => {
+    const original = LogSync.prototype[name] as (bytes: number) => void;
+    return vi.spyOn(LogSync.prototype, name).mockImplementation(function (this: LogSync, bytes = 0) {
+      told.push(name);
+      return original.call(this, bytes);
+    });
+  });
+  return { told, [Symbol.dispose]: () => spies.forEach((spy) => spy.mockRestore()) };
+}
+
+test('journal file - what a start, a probe and a stop in order write is synced before they are over', () => {
+  using watched = watchSyncs();
+  const { told } = watched;
+  const file = open();
+  expect(told.lastIndexOf('sync')).toBeGreaterThan(told.lastIndexOf('wrote'));
+  told.length = 0;
+  file.probe(AT);
+  expect(told.lastIndexOf('sync')).toBeGreaterThan(told.lastIndexOf('wrote'));
+  // The checkpoint gave back what the log had: it is taken again, and more is tried.
+  expect(told.slice(-2)).toEqual(['extend', 'tryRoom']);
+  told.length = 0;
+  file.closeClean();
+  expect(told.filter((name) => name !== 'wrote')).toEqual(['sync', 'close']);
+  expect(told.lastIndexOf('sync')).toBeGreaterThan(told.lastIndexOf('wrote'));
+});
+
+test('journal file - a new one keeps room for marks', () => {
+  open().closeClean();
+  readJournal(journalFile(dir.path), (database) => {
+    expect(database.prepare('SELECT n, length(room) AS bytes FROM probe').all()).toEqual([{ n: 1, bytes: 32 * 1024 }]);
+  });
+});
+
+test('journal file - a second thread of a process is no crash of it, and the first one of the next is', () => {
+  const first = open();
+  work(first, { appends: messages(1, 1) });
+  first.close();
+  const second = open({ first: false });
+  const crashesOf = (file: JournalFile): unknown => file.unfinished(0, 10).map((row) => row[8]);
+  expect(crashesOf(second)).toEqual([0]);
+  second.close();
+  expect(crashesOf(open())).toEqual([1]);
+});
+
+test('journal file - dead letters that were dropped or put back make room for others', () => {
+  const file = open({ maxDeadLetters: 2 });
+  work(file, { appends: messages(1, 4) });
+  work(file, { marks: marks(1, 2, dead()) });
+  expect(file.drop('p-1')).toBe(true);
+  work(file, { marks: marks(3, 1, dead()) });
+  file.compact(AT);
+  expect(file.letters(10).map(([id]) => id)).toEqual(['p-3', 'p-2']);
+  expect(file.replay('p-2', 5, AT)).toBeDefined();
+  work(file, { marks: marks(4, 1, dead()) });
+  file.compact(AT);
+  expect(file.letters(10).map(([id]) => id)).toEqual(['p-4', 'p-3']);
+});
+
+test('journal file - a dead letter that is put back is so once, and whoever asks again with the same place hears the same', () => {
+  const file = open();
+  work(file, { appends: messages(1, 1) });
+  work(file, { marks: marks(1, 1, dead()) });
+  const row = file.replay('p-1', 2, AT);
+  expect(row).toBeDefined();
+  expect(file.replay('p-1', 2, AT)).toEqual(row);
+  expect(file.replay('p-1', 3, AT)).toBeUndefined();
+  expect(file.totals()).toEqual([1, 1, 0, 1, 1, 0]);
+});
+
+test('journal file - a log whose sync failed is not mended while another program reads the file', () => {
+  const file = open();
+  work(file, { appends: messages(1, 1) });
+  using broken = vi.spyOn(LogSync.prototype, 'isBroken', 'get').mockReturnValue(true);
+  using mended = vi.spyOn(LogSync.prototype, 'mended');
+  {
+    using _ = busyCheckpoints();
+    expect(() => file.mend()).toThrow(expect.objectContaining({ code: 'ORRERY_DATABASE_FAILED' }));
+    expect(mended).not.toHaveBeenCalled();
+  }
+  file.mend();
+  expect(mended).toHaveBeenCalledOnce();
+  expect(broken).toHaveBeenCalled();
 });

@@ -25,7 +25,8 @@ interface Asked {
 /** Answers when a test says so. */
 class FakeThread implements WriterThread {
   readonly asked: Asked[] = [];
-  readonly running = true;
+  running = true;
+  starts = 0;
 
   ask<K extends AskKind>(
     request: Request<K>,
@@ -37,7 +38,7 @@ class FakeThread implements WriterThread {
   }
 
   start(): void {
-    // It runs.
+    this.starts += 1;
   }
 
   /** The work that was asked for: how many messages, the sequence numbers of marks, and what was withdrawn. */
@@ -180,6 +181,117 @@ describe('marks', () => {
     thread.asked[1]?.done([[0, known]]);
     expect(await first.answers).toMatchObject([{ status: 'duplicate', state: 'answered' }]);
   });
+
+  test('writer - a message that comes again is answered with the newest of its states that are under way', async () => {
+    for (const state of [dispatched(), answered('yes')]) {
+      writer.mark('w-1', state, 1);
+      writer.sendAll();
+    }
+    const { answers } = await append();
+    thread.asked[2]?.done([[0, { id: 'w-1', agent: 'echo', status: 0, state: null, reply: null }]]);
+    expect(await answers).toMatchObject([{ status: 'duplicate', state: 'answered' }]);
+  });
+
+  test('writer - marks of many deliveries do not wait, and none is waited for after the end', () => {
+    for (let i = 1; i < 2_048; i++) writer.mark(`w-${i.toString(36)}`, dispatched(), 1);
+    expect(thread.work).toEqual([]);
+    writer.mark(`w-${(2_048).toString(36)}`, dispatched(), 1);
+    expect(thread.work.map(([, marked]) => marked.length)).toEqual([2_048]);
+    writer.end();
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
+  test('writer - what is marked while the file is tried goes by itself once it takes writes, and not before', async () => {
+    await append();
+    thread.asked[0]?.failed({ error: journalFailed('full'), unknown: false, final: false });
+    vi.advanceTimersByTime(1_000);
+    writer.mark('w-1', dispatched(), 1);
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    writer.sendAll();
+    expect(thread.work).toHaveLength(1);
+    answerProbe(1, { marked: true });
+    vi.advanceTimersByTime(MARK_DELAY_MS);
+    expect(thread.work.slice(1)).toEqual([[0, [1], []]]);
+  });
+});
+
+describe('what goes into a transaction', () => {
+  test('writer - each of several batches hears of its own messages', async () => {
+    const [one, two] = [append(2), append(2)];
+    await Promise.resolve();
+    expect(thread.work.map(([messages]) => messages)).toEqual([4]);
+    thread.asked[0]?.done([
+      [1, null],
+      [3, null],
+    ]);
+    const conflict = { code: 'ORRERY_ID_CONFLICT' };
+    expect(await (await one).answers).toMatchObject([{ id: 'w-1', status: 'accepted' }, conflict]);
+    expect(await (await two).answers).toMatchObject([{ id: 'w-3', status: 'accepted' }, conflict]);
+  });
+
+  test('writer - batches that are large together go one after another', async () => {
+    const message = { role: 'user', content: 'x'.repeat(3 * 1024 * 1024) } as const;
+    const answers = [1, 2].map(() => writer.append([admission({ message })]));
+    await Promise.resolve();
+    expect(thread.work.map(([messages]) => messages)).toEqual([1]);
+    thread.asked[0]?.done([]);
+    await answers[0];
+    expect(thread.work.map(([messages]) => messages)).toEqual([1, 1]);
+    thread.asked[1]?.done([]);
+    expect(await answers[1]).toMatchObject([{ status: 'accepted', id: 'w-2' }]);
+  });
+
+  test('writer - a message after the close is refused', async () => {
+    writer.close();
+    const { answers } = await append();
+    expect(await answers).toMatchObject({ code: 'ORRERY_CLOSED' });
+    expect(thread.asked).toEqual([]);
+  });
+});
+
+describe('a thread that ended', () => {
+  const lost = journalFailed("The journal's thread ended");
+
+  test('writer - is begun anew a second later, and the file is tried once it is open', () => {
+    thread.running = false;
+    writer.health.threadLost(lost);
+    vi.advanceTimersByTime(999);
+    expect(thread.starts).toBe(0);
+    vi.advanceTimersByTime(1);
+    expect(thread.starts).toBe(1);
+    // It ends once more while it opens.
+    writer.health.threadLost(lost);
+    vi.advanceTimersByTime(1_000);
+    expect(thread.starts).toBe(2);
+    expect(thread.asked).toEqual([]);
+    writer.health.threadOpened();
+    expect(thread.asked.map(({ request }) => request.kind)).toEqual(['probe']);
+    answerProbe(0, { marked: true });
+    expect(writer.health.state).toEqual({ status: 'ok' });
+    expect(vi.getTimerCount()).toBe(0);
+  });
+});
+
+test.each([
+  ['a file that is damaged', (): unknown => writer.health.fail({ error: journalFailed('damaged'), final: true })],
+  [
+    'a file whose journal closes',
+    (): void => {
+      writer.health.close();
+      writer.health.fail({ error: journalFailed('full'), final: false });
+    },
+  ],
+  [
+    'a file whose journal has ended',
+    (): void => {
+      writer.health.fail({ error: journalFailed('full'), final: false });
+      writer.end();
+    },
+  ],
+])('writer - %s is not tried any more', (_, end) => {
+  end();
+  expect(writer.health.state).toMatchObject({ status: 'failed' });
+  expect(vi.getTimerCount()).toBe(0);
 });
 
 describe('a disk that somebody else found closed', () => {
@@ -194,6 +306,7 @@ describe('a disk that somebody else found closed', () => {
     answerProbe(1, { marked: true, error: { name: 'OrreryError', message: 'full', code: 'ORRERY_DATABASE_FAILED' } });
     expect(writer.health.state).toMatchObject({ status: 'failed', error: { code: 'ORRERY_JOURNAL_FAILED' } });
     const { answers } = await append();
+    await expect(writer.flush()).rejects.toMatchObject({ code: 'ORRERY_JOURNAL_FAILED' });
     // Nobody has come before.
     thread.asked[2]?.done([]);
     expect(await answers).toMatchObject({ code: 'ORRERY_JOURNAL_FAILED' });
@@ -224,6 +337,32 @@ describe('a sync that fails', () => {
     await probe;
     await append();
     expect(thread.work[2]).toEqual([1, [], [3]]);
+  });
+
+  test('writer - what waits behind it is refused too, and nobody waits for it any more', async () => {
+    const [underWay, waits] = [await append(), await append()];
+    expect(thread.asked).toHaveLength(1);
+    thread.asked[0]?.failed(failure);
+    for (const { answers } of [underWay, waits]) expect(await answers).toMatchObject({ code: 'ORRERY_JOURNAL_FAILED' });
+    expect(writer.lag.appends).toBe(0);
+    vi.advanceTimersByTime(1_000);
+    answerProbe(1, { marked: true });
+    // What failed is told.
+    await writer.flush();
+  });
+
+  test('writer - what is to be taken back is so until a transaction has done it, once', async () => {
+    await append();
+    for (let failures = 1; failures <= 2; failures++) {
+      thread.asked.at(-1)?.failed(failure);
+      vi.advanceTimersByTime(1_000);
+      answerProbe(thread.asked.length - 1, { marked: true });
+      await append();
+    }
+    expect(thread.work.map(([, , withdrawn]) => withdrawn)).toEqual([[], [1], [1, 2]]);
+    thread.asked.at(-1)?.done([]);
+    await append();
+    expect(thread.work.at(-1)).toEqual([1, [], []]);
   });
 
   test('writer - who comes again meanwhile hears of what was begun, and not of what is to be taken back', async () => {

@@ -197,7 +197,8 @@ export class JournalWriter {
     this.#waiting = count === waiting.length ? [] : waiting.slice(count);
     const marks = count === 0 ? this.#marks.take() : this.#marks.takeDue();
     const withdrawn = this.#withdrawn;
-    if (withdrawn.length > 0) this.#withdrawn = [];
+    // Not the same one: a request may be asked again of another thread, as it is then.
+    this.#withdrawn = [];
     const appends = joinAppends(appending.map((one) => one.packed));
     const settled = Promise.withResolvers<void>();
     // Most of them have nobody who waits.
