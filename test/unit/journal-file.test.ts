@@ -347,7 +347,7 @@ test('journal file - a start that finds the file damaged is refused', () => {
 function watchSyncs(): { readonly told: string[] } & Disposable {
   const told: string[] = [];
   const spies = (['wrote', 'sync', 'extend', 'tryRoom', 'close'] as const).map((name) => {
-    const original = LogSync.prototype[name] as (bytes: number) => void;
+    const original = LogSync.prototype[name];
     return vi.spyOn(LogSync.prototype, name).mockImplementation(function (this: LogSync, bytes = 0) {
       told.push(name);
       return original.call(this, bytes);
