@@ -190,4 +190,15 @@ describe('a message that is written and not synced', () => {
     expect(d.account.snapshot()).toMatchObject({ answered: 1, dead: 0, pending: 0 });
     expect(d.origin.book.pending).toBe(0);
   });
+
+  test('intake - messages that wait for the journal have their places in the mailbox', async () => {
+    const journal = new WrittenFirst();
+    journal.isQuiet = true;
+    const d = new DeliveryUnderTest({ journal, mailboxSize: 2 });
+    const answers = ['one', 'two', 'three'].map((text) => d.send(text).catch((error: unknown) => error));
+    expect(await answers[2]).toMatchObject({ code: 'ORRERY_MAILBOX_FULL' });
+    await tick();
+    await journal.sync();
+    expect(await Promise.all(answers.slice(0, 2))).toMatchObject([{ status: 'accepted' }, { status: 'accepted' }]);
+  });
 });

@@ -188,6 +188,17 @@ describe('collect', () => {
     expect(d.engine.cancel(ids[2] ?? '')).toBe(false);
   });
 
+  test('collect - a cancelled member that the turn turns out not to have answered is given up, and not run', async () => {
+    const d = new DeliveryUnderTest();
+    const ids = await send(d, 'collect', ['busy', 'one', 'two']);
+    await d.reply('busy');
+    d.engine.cancel(ids[2] ?? '');
+    await d.reply('one', 'stored', { joined: false });
+    expect(heard(d)).toEqual(['busy:busy', 'one:stored', 'two:ORRERY_CANCELLED']);
+    expect(begun(d)).toEqual(['busy', 'one+two']);
+    expect(d.engine.sessions).toBe(0);
+  });
+
   test('collect - when all are cancelled, or their channel stops, nobody is left and the session goes on', async () => {
     const d = new DeliveryUnderTest();
     await send(d, 'collect', ['busy', 'one', 'two']);

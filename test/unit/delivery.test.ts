@@ -18,6 +18,14 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
+test('delivery - a message that comes a second time leaves no mailbox behind', async () => {
+  const d = new DeliveryUnderTest();
+  await d.send('one', 'alice', { id: 'same' });
+  await d.reply('one');
+  expect(await d.send('one', 'alice', { id: 'same' })).toMatchObject({ status: 'duplicate', state: 'answered' });
+  expect(d.engine.sessions).toBe(0);
+});
+
 describe('cancel', () => {
   test('delivery - cancelled while it waits in its mailbox, it is never begun', async () => {
     const d = new DeliveryUnderTest();

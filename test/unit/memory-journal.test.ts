@@ -70,4 +70,13 @@ describe('the journal in memory', () => {
     expect(await j.knows('m')).toBe(false);
     expect(j.accept('m').status).toBe('accepted');
   });
+
+  test('journal - what is finished is so once, whatever is marked of it later', async () => {
+    const j = new JournalUnderTest();
+    const { id } = j.accept('m');
+    for (let i = 0; i < 2; i++) j.journal.mark(id, ANSWERED, 1);
+    j.journal.mark(id, { status: 'dead', reason: 'cancelled' }, 1);
+    expect(await j.journal.totals()).toMatchObject({ accepted: 1, answered: 1, dead: 0, pending: 0 });
+    expect(j.accept('m')).toMatchObject({ status: 'duplicate', state: 'answered' });
+  });
 });

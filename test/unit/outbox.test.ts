@@ -1,10 +1,10 @@
 /** What becomes of replies whose channel is down, and of those that a stop finds unsent. */
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { MemoryJournal, type PendingDelivery } from '../../src/main/delivery/index.ts';
 import type { Origin } from '../../src/main/delivery/origin.ts';
 import { OrreryError } from '../../src/protocol/index.ts';
 import { inbound } from '../support/channels.ts';
-import { DeliveryUnderTest, TestOrigin, tick } from '../support/delivery.ts';
+import { DeliveryUnderTest, TestOrigin, replyOf, tick } from '../support/delivery.ts';
 import { eventually } from '../support/host.ts';
 
 /** A channel that can be down. */
@@ -122,6 +122,23 @@ describe('a channel that is down', () => {
     expect(channel.book.held).toBe(0);
   });
 
+  test('outbox - holds all that an earlier process had: at a start no channel is open yet', async () => {
+    const d = new DeliveryUnderTest({ maxHeld: 1 });
+    const channel = new Channel();
+    channel.close();
+    for (const content of ['one', 'two', 'three']) {
+      const message = inbound({ namespace: `memory:${content}`, message: { role: 'user', content } });
+      const about = { id: content, agent: 'a', namespace: message.namespace, attempts: 1, crashes: 0, replays: 0 };
+      const state = { status: 'committed', reply: replyOf(content) } as const;
+      d.engine.adopt({ ...about, state, inbound: message, acceptedAt: Date.now() }, channel);
+    }
+    await tick();
+    expect(d.letters.size).toBe(0);
+    channel.open();
+    await tick();
+    expect(channel.heard).toEqual(['one', 'two', 'three']);
+  });
+
   test('outbox - tries again what a channel did not reach that has not noticed yet, and takes none of it for a refusal', async () => {
     const d = new DeliveryUnderTest({ maxSends: 1, retry: { minMs: 1, maxMs: 2, jitter: 0 } });
     const channel = new Channel();
@@ -226,14 +243,18 @@ describe('a stop', () => {
     override readonly durable: boolean = true;
   }
 
-  function durable(): DeliveryUnderTest {
+  afterEach(() => {
+    vi.useRealTimers();
+  });
+
+  function durable(o: ConstructorParameters<typeof DeliveryUnderTest>[0] = {}): DeliveryUnderTest {
     const journal = new Durable({
       dedupeRetentionMs: 1_000,
       replyRetentionMs: 1_000,
       idPrefix: 't',
       maxDeadLetters: 10,
     });
-    return new DeliveryUnderTest({ journal });
+    return new DeliveryUnderTest({ journal, ...o });
   }
 
   test('outbox - leaves a reply that a channel never took to the next process', async () => {
@@ -246,6 +267,38 @@ describe('a stop', () => {
     await d.engine.idle();
     expect(d.account.snapshot()).toMatchObject({ accepted: 1, answered: 0, dead: 0, pending: 1 });
     expect(d.letters.get(one)).toBeUndefined();
+    // Nor is it sent once more.
+    expect(channel.missed).toBe(1);
+  });
+
+  test('outbox - leaves a reply whose send fails after the close, at once', async () => {
+    const d = durable({ retry: { minMs: 60_000, maxMs: 60_000, jitter: 0 } });
+    await d.send('one');
+    await tick();
+    const sent = Promise.withResolvers<void>();
+    d.origin.sends.push(() => sent.promise);
+    await d.reply('one');
+    d.engine.close();
+    sent.reject(new Error('no network'));
+    await d.engine.idle();
+    expect(d.origin.replies).toHaveLength(1);
+    expect(d.account.snapshot()).toMatchObject({ answered: 0, dead: 0, pending: 1 });
+  });
+
+  test('outbox - keeps no timer of what it held', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate'] });
+    const d = durable();
+    const channel = new Channel();
+    const message = { role: 'user', content: 'one' } as const;
+    await d.intake.accept(inbound({ namespace: 'memory:one', message }), () => 'a', channel);
+    await vi.advanceTimersByTimeAsync(10);
+    channel.close();
+    const replied = d.reply('one');
+    await vi.advanceTimersByTimeAsync(10);
+    await replied;
+    expect(vi.getTimerCount()).toBe(1);
+    d.engine.close();
+    expect(vi.getTimerCount()).toBe(0);
   });
 
   test('delivery - leaves what waits and what runs to the next process, and tells who waits for it', async () => {
