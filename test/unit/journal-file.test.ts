@@ -5,6 +5,7 @@ import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { databaseError } from '../../src/lib/sqlite.ts';
 import { dedupeKey } from '../../src/main/delivery/journal.ts';
+import { Deliveries } from '../../src/main/delivery/sqlite-journal/deliveries.ts';
 import { LogSync } from '../../src/main/delivery/sqlite-journal/log-sync.ts';
 import { JournalFile } from '../../src/main/delivery/sqlite-journal/file.ts';
 import {
@@ -19,7 +20,7 @@ import {
 } from '../../src/main/delivery/sqlite-journal/packed-work.ts';
 import type { JournalSetup, WorkRequest } from '../../src/main/delivery/sqlite-journal/packed.ts';
 import type { DeliveryState } from '../../src/protocol/index.ts';
-import { RETENTION_MS, admission, answered, dead, journalFile } from '../support/journal.ts';
+import { RETENTION_MS, admission, answered, dead, dispatched, journalFile } from '../support/journal.ts';
 import { readJournal } from '../support/journal-file.ts';
 import { type TemporaryDirectory, temporaryDirectory } from '../support/temporary.ts';
 
@@ -428,4 +429,55 @@ test('journal file - a log whose sync failed is not mended while another program
   file.mend();
   expect(mended).toHaveBeenCalledOnce();
   expect(broken).toHaveBeenCalled();
+});
+
+function idsOf(file: JournalFile): readonly unknown[] {
+  return file.unfinished(0, 100).map(([id]) => id);
+}
+
+function known(file: JournalFile, id: string): unknown {
+  return file.find(fileKeyOf(dedupeKey(admission({ id }).inbound)), AT)?.slice(0, 5);
+}
+
+test('journal file - a message that is taken back is not there, nor after the next start, and one that runs stays', () => {
+  const file = open();
+  work(file, { appends: messages(1, 3) });
+  work(file, { marks: marks(2, 1, dispatched()) });
+  work(file, { withdrawn: [1, 2] });
+  expect(known(file, 'm1')).toBeUndefined();
+  expect(file.totals()).toEqual([2, 0, 0, 0, 2, 0]);
+  file.close();
+  const next = open();
+  expect(idsOf(next)).toEqual(['p-2', 'p-3']);
+  expect(known(next, 'm1')).toBeUndefined();
+  // Whoever comes again with it is new.
+  const packer = new AppendPacker();
+  packer.add(4, admission({ id: 'm1', message: { role: 'user', content: 'hello' } }));
+  work(next, { appends: joinAppends([packer]) });
+  expect(known(next, 'm1')).toEqual(['p-4', 'echo', expect.anything(), 0, 0]);
+  expect(next.totals()).toEqual([3, 0, 0, 0, 3, 0]);
+});
+
+test('journal file - a transaction that fails at its end has changed nothing, of what it brought, marked and took back', () => {
+  const file = open();
+  work(file, { appends: messages(1, 2) });
+  const before = [known(file, 'm1'), known(file, 'm2'), file.totals()];
+  {
+    using failing = vi.spyOn(Deliveries.prototype, 'write').mockImplementation(() => {
+      throw new Error('full');
+    });
+    const packer = new MarkPacker();
+    packer.add(1, dispatched(), 1);
+    packer.add(1, answered(), 1);
+    expect(() => work(file, { appends: messages(3, 1), marks: packer.packed(), withdrawn: [2] })).toThrow('full');
+    expect(failing).toHaveBeenCalledOnce();
+  }
+  expect([known(file, 'm1'), known(file, 'm2'), file.totals()]).toEqual(before);
+  expect(known(file, 'm3')).toBeUndefined();
+  work(file, { appends: messages(3, 1), marks: marks(1, 1, answered()) });
+  expect(file.totals()).toEqual([3, 0, 1, 0, 2, 0]);
+  file.close();
+  const next = open();
+  expect(idsOf(next)).toEqual(['p-2', 'p-3']);
+  expect(next.totals()).toEqual([3, 0, 1, 0, 2, 0]);
 });
