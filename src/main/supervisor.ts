@@ -25,6 +25,7 @@ import { type DataDirLock, lockDataDir } from './ops/lock.ts';
 import { VERSION } from './ops/version.ts';
 import { loadImages } from './wiring/images.ts';
 import type { SupervisorOptions } from './wiring/options.ts';
+import { warnOfMemory } from './wiring/journal.ts';
 import { HostParts } from './wiring/parts.ts';
 import { readinessOf, statusOf } from './wiring/status.ts';
 import { within } from './wiring/within.ts';
@@ -102,9 +103,7 @@ class Host implements Supervisor {
     this.#state = 'starting';
     this.#startedAt = Date.now();
     for (const warning of this.#config.warnings ?? []) this.#log.warn(warning);
-    if (!journal.durable) {
-      this.#log.warn('the journal is in memory: what is accepted is lost if the process is killed');
-    }
+    warnOfMemory(journal, this.#config, this.#log);
     loopDelay.start();
     admission.start();
     monitor.start();

@@ -1,5 +1,6 @@
 /** Owns which journal a host has, and what of it is told: at start, and when it takes no writes. */
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { JournalStatus } from '../api.ts';
@@ -18,6 +19,18 @@ export function journalOf({ delivery, dataDir }: ResolvedConfig, log: Logger): J
   const { maxJournalBytes } = delivery;
   const bound = maxJournalBytes === undefined ? {} : { maxFileBytes: maxJournalBytes };
   return new SqliteJournal({ ...delivery, ...bound, file, idPrefix, changed: (health) => logHealth(health, log) });
+}
+
+/** Says at a start what a journal in memory does not do. */
+export function warnOfMemory({ durable }: Journal, { dataDir }: ResolvedConfig, log: Logger): void {
+  if (durable) return;
+  log.warn('the journal is in memory: what is accepted is lost if the process is killed');
+  const file = join(dataDir, JOURNAL_FILE);
+  if (!existsSync(file)) return;
+  log.warn(
+    { file },
+    'a journal of earlier starts is not read: what is unfinished in it waits for `delivery.journal: "sqlite"`',
+  );
 }
 
 export function journalStatusOf({ kind, health, lag }: Journal): JournalStatus {
