@@ -132,9 +132,12 @@ class Play {
         return outcome && this.#end(turn, outcome);
       }
       case 'retryable':
+        // The first thing that the agent host does is to look for a commit.
+        if (this.#commits.has(turn.id)) return this.#end(turn, this.#commit(turn));
         this.#charge(turn);
         return this.#end(turn, failure(turn, 'ORRERY_MODEL_UNAVAILABLE'));
       case 'final':
+        if (this.#commits.has(turn.id)) return this.#end(turn, this.#commit(turn));
         return this.#end(turn, failure(turn, 'ORRERY_AGENT_FAILED'));
       case 'lose': {
         // It committed, and its thread died before main heard of it.
@@ -160,8 +163,11 @@ class Play {
   async #crash(slot: FakeSlot | undefined, intended: boolean, begun: number): Promise<void> {
     if (!slot) return;
     slot.cancelled.length = 0;
-    if (slot === this.#d.quarantine.slot) await this.#d.crashTrial({ begun, intended });
-    else await this.#d.crash(slot, { begun, intended });
+    if (slot === this.#d.quarantine.slot) {
+      // It was alone there, so that the end may be judged an attempt.
+      for (const turn of slot.running.values()) this.#charge(turn);
+      await this.#d.crashTrial({ begun, intended });
+    } else await this.#d.crash(slot, { begun, intended });
   }
 
   #charge({ id, joined = [] }: TurnRequest): void {
