@@ -7,6 +7,7 @@ import type { FastifyInstance } from 'fastify';
 import { describe, expect, test } from 'vitest';
 import type { Status } from '../../src/main/api.ts';
 import { createProgram } from '../../src/main/cli/main.ts';
+import { Account } from '../../src/main/delivery/account.ts';
 import { Metrics } from '../../src/main/ops/metrics.ts';
 import { ERRORS } from '../../src/protocol/index.ts';
 import { startGateway } from '../support/gateway.ts';
@@ -191,15 +192,7 @@ const STATUS: Status = {
   ],
   channels: [{ name: 'c', type: 'gateway', connected: false, state: { status: 'idle' }, metadata: {} }],
   messages: {
-    received: 0,
-    rejected: 0,
-    inIntake: 0,
-    accepted: 0,
-    recovered: 0,
-    replayed: 0,
-    answered: 0,
-    dead: 0,
-    pending: 0,
+    ...new Account().snapshot(),
     rejectedBy: { duplicate: 1 },
     deadBy: { poison: 1 },
   },
